@@ -1,0 +1,345 @@
+//! Encoding a batch: body and body checksum by the caller, the rest by the writer.
+//!
+//! Owns: [`BatchEncoder`] (the caller's half) and [`EncodedBatch`] (what goes to the writer, and is
+//! completed by [`EncodedBatch::commit`]). May call: checksum, frame, ids, layout.
+//!
+//! What only the commit decides (position, time, versions, chain) stands outside the body, so that
+//! the writer's work does not grow with the payload. Until `commit` has run, the header is zero and
+//! the trailer has no magic: a half-made encoding never decodes.
+
+use alloc::vec::Vec;
+
+use crate::body::StreamTable;
+use crate::checksum::{Salt, body_checksum};
+use crate::frame::{FrameHeader, FrameKind, encode_trailer};
+use crate::ids::{ByteOffset, CommitTime, EventId, Position, Version};
+use crate::layout::{self, event, header, streams, trailer, versions};
+
+/// One event as the caller gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct EventFields<'a> {
+    /// The type: 1 to 255 bytes.
+    pub event_type: &'a str,
+    /// The id; a nil one is none.
+    pub id: Option<EventId>,
+    /// The tags: 1 to 255 bytes each, at most 65,535 together with a length byte for each.
+    pub tags: &'a [&'a str],
+    /// The metadata.
+    pub metadata: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// Why something cannot be put into a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A length is outside its limits.
+    #[error("{field} is {found} bytes long, it must be {min} to {max}")]
+    Length {
+        /// Which field.
+        field: &'static str,
+        /// Its length.
+        found: usize,
+        /// The least that is allowed.
+        min: usize,
+        /// The most that is allowed.
+        max: usize,
+    },
+    /// The batch would be longer than a frame may be.
+    #[error("the batch is longer than a frame may be ({} bytes)", layout::FRAME_BYTES_MAX)]
+    FrameTooLong,
+    /// A batch needs an event.
+    #[error("the batch has no events")]
+    Empty,
+}
+
+/// Builds a body event by event.
+///
+/// The caller says which events share a stream: [`BatchEncoder::add_stream`] once for each distinct
+/// name, right before the first event of that stream.
+#[derive(Debug, Clone, Default)]
+pub struct BatchEncoder {
+    ends: Vec<u8>,
+    names: Vec<u8>,
+    events: Vec<u8>,
+    event_count: u32,
+}
+
+impl BatchEncoder {
+    /// Begins an empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of events so far.
+    #[must_use]
+    pub const fn event_count(&self) -> u32 {
+        self.event_count
+    }
+
+    /// Number of streams so far.
+    #[must_use]
+    pub const fn stream_count(&self) -> u32 {
+        (self.ends.len() / streams::ENTRY_BYTES) as u32
+    }
+
+    /// Bytes that the finished frame takes in a segment.
+    #[must_use]
+    pub const fn frame_bytes(&self) -> usize {
+        layout::CONTROL_FRAME_BYTES
+            + layout::aligned(self.ends.len() + self.names.len())
+            + self.events.len()
+            + self.stream_count() as usize * versions::ENTRY_BYTES
+    }
+
+    /// The names so far, in order.
+    pub fn stream_names(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.chunks_exact(streams::ENTRY_BYTES).map_while(move |entry| {
+            let end = u32::from_le_bytes(*entry.first_chunk()?) as usize;
+            let name = self.names.get(start..end)?;
+            start = end;
+            core::str::from_utf8(name).ok()
+        })
+    }
+
+    /// Adds a stream to the table and gives its index. The name must be a new one.
+    pub fn add_stream(&mut self, name: &str) -> Result<u32, EncodeError> {
+        check_length("stream name", name.len(), 1, streams::NAME_BYTES_MAX)?;
+        let index = self.stream_count();
+        let more = streams::ENTRY_BYTES + name.len() + versions::ENTRY_BYTES;
+        self.check_room(more.saturating_add(layout::ALIGNMENT))?;
+        self.names.extend_from_slice(name.as_bytes());
+        self.ends.extend_from_slice(&(self.names.len() as u32).to_le_bytes());
+        Ok(index)
+    }
+
+    /// Adds an event of the stream with index `stream`. On an error the batch is as before.
+    pub fn push(&mut self, stream: u32, fields: &EventFields<'_>) -> Result<(), EncodeError> {
+        debug_assert!(stream < self.stream_count(), "events refer to streams that were added");
+        check_length("event type", fields.event_type.len(), 1, event::TYPE_BYTES_MAX)?;
+        for tag in fields.tags {
+            check_length("tag", tag.len(), 1, event::TAG_BYTES_MAX)?;
+        }
+        let tags_bytes: usize = fields.tags.iter().map(|tag| 1 + tag.len()).sum();
+        check_length("tags together", tags_bytes, 0, event::TAGS_BYTES_MAX)?;
+        let id = fields.id.filter(|id| !id.is_nil());
+
+        let id_bytes = if id.is_some() { event::ID_BYTES } else { 0 };
+        let head_bytes = event::FIXED_BYTES + id_bytes + fields.event_type.len() + tags_bytes;
+        let payload_at = layout::aligned(head_bytes.saturating_add(fields.metadata.len()));
+        let length = payload_at.saturating_add(fields.payload.len());
+        self.check_room(layout::aligned(length))?;
+
+        let start = self.events.len();
+        let into = &mut self.events;
+        into.reserve(layout::aligned(length));
+        into.extend_from_slice(&(length as u32).to_le_bytes());
+        into.extend_from_slice(&stream.to_le_bytes());
+        into.extend_from_slice(&(fields.metadata.len() as u32).to_le_bytes());
+        into.extend_from_slice(&(tags_bytes as u16).to_le_bytes());
+        into.push(fields.event_type.len() as u8);
+        into.push(if id.is_some() { event::FLAG_ID } else { 0 });
+        if let Some(id) = id {
+            into.extend_from_slice(id.as_bytes());
+        }
+        into.extend_from_slice(fields.event_type.as_bytes());
+        for tag in fields.tags {
+            into.push(tag.len() as u8);
+            into.extend_from_slice(tag.as_bytes());
+        }
+        into.extend_from_slice(fields.metadata);
+        into.resize(start + payload_at, 0);
+        into.extend_from_slice(fields.payload);
+        into.resize(layout::aligned(into.len()), 0);
+        self.event_count += 1;
+        Ok(())
+    }
+
+    /// Ends the body and computes its checksum.
+    pub fn finish(self) -> Result<EncodedBatch, EncodeError> {
+        if self.event_count == 0 {
+            return Err(EncodeError::Empty);
+        }
+        let (stream_count, event_count) = (self.stream_count(), self.event_count);
+        let frame_bytes = self.frame_bytes();
+
+        let mut head =
+            Vec::with_capacity(header::BYTES + layout::aligned(self.ends.len() + self.names.len()));
+        head.resize(header::BYTES, 0);
+        head.extend_from_slice(&self.ends);
+        head.extend_from_slice(&self.names);
+        head.resize(layout::aligned(head.len()), 0);
+
+        let mut events = self.events;
+        let table = head.get(header::BYTES..).unwrap_or(&[]);
+        let body_checksum = body_checksum(&[table, &events]);
+        let versions_at = events.len();
+        let tail_bytes = stream_count as usize * versions::ENTRY_BYTES + trailer::BYTES;
+        events.resize(versions_at + tail_bytes, 0);
+        Ok(EncodedBatch {
+            head,
+            events,
+            versions_at,
+            body_checksum,
+            event_count,
+            stream_count,
+            frame_bytes: frame_bytes as u32,
+        })
+    }
+
+    fn check_room(&self, more: usize) -> Result<(), EncodeError> {
+        match self.frame_bytes().checked_add(more) {
+            Some(bytes) if bytes <= layout::FRAME_BYTES_MAX => Ok(()),
+            _ => Err(EncodeError::FrameTooLong),
+        }
+    }
+}
+
+/// A batch whose body is final, and whose header and trailer only the commit can fill in.
+#[derive(Debug, Clone)]
+pub struct EncodedBatch {
+    /// Room for the header, then the stream table.
+    head: Vec<u8>,
+    /// The events, then room for versions and trailer.
+    events: Vec<u8>,
+    versions_at: usize,
+    body_checksum: u32,
+    event_count: u32,
+    stream_count: u32,
+    frame_bytes: u32,
+}
+
+/// What only the commit decides.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitFields {
+    /// Where the frame will stand.
+    pub offset: ByteOffset,
+    /// The first event's position.
+    pub first_position: Position,
+    /// The batch's time.
+    pub commit_time: CommitTime,
+    /// All below is durable.
+    pub synced_position: Position,
+    /// The commit checksum of the frame before, or the checksum of the segment's header.
+    pub previous: u32,
+}
+
+impl EncodedBatch {
+    /// Bytes that the frame takes in a segment.
+    #[must_use]
+    pub const fn frame_bytes(&self) -> u32 {
+        self.frame_bytes
+    }
+
+    /// Number of events.
+    #[must_use]
+    pub const fn event_count(&self) -> u32 {
+        self.event_count
+    }
+
+    /// Number of distinct streams.
+    #[must_use]
+    pub const fn stream_count(&self) -> u32 {
+        self.stream_count
+    }
+
+    /// The distinct streams' names.
+    #[must_use]
+    pub fn streams(&self) -> StreamTable<'_> {
+        let table = self.head.get(header::BYTES..).unwrap_or(&[]);
+        let decoded = StreamTable::decode(table, self.stream_count);
+        decoded.map(|(table, _)| table).expect("the encoder wrote this table")
+    }
+
+    /// For each event, the index of its stream.
+    pub fn event_streams(&self) -> impl Iterator<Item = u32> {
+        let mut rest = self.events.get(..self.versions_at).unwrap_or(&[]);
+        core::iter::from_fn(move || {
+            let length = u32::from_le_bytes(*rest.first_chunk()?) as usize;
+            let stream = u32::from_le_bytes(*rest.get(event::STREAM..)?.first_chunk()?);
+            rest = rest.get(layout::aligned(length)..).unwrap_or(&[]);
+            Some(stream)
+        })
+    }
+
+    /// Notes the version that stream `index` gets at its first event here.
+    pub fn set_first_version(&mut self, index: u32, version: Version) {
+        debug_assert!(index < self.stream_count, "one version for each stream of the table");
+        let at = self.versions_at + index as usize * versions::ENTRY_BYTES;
+        if let Some(entry) = self.events.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+            *entry = version.as_u64().to_le_bytes();
+        }
+    }
+
+    /// Fills in header and trailer; every stream's first version has been set before. Gives the
+    /// commit checksum, which the next frame names. May be called again with other fields.
+    pub fn commit(&mut self, fields: &CommitFields, salt: Salt) -> u32 {
+        let header = FrameHeader {
+            frame_bytes: self.frame_bytes,
+            kind: FrameKind::Batch,
+            event_count: self.event_count,
+            stream_count: self.stream_count,
+            first_position: fields.first_position,
+            commit_time: fields.commit_time,
+            synced_position: fields.synced_position,
+            previous: fields.previous,
+        };
+        let (front, header_checksum) = header.encode(salt, fields.offset);
+        if let Some(place) = self.head.first_chunk_mut() {
+            *place = front;
+        }
+        let tail = self.events.split_at_mut_checked(self.versions_at).map(|(_, tail)| tail);
+        let Some((versions, place)) = tail.and_then(<[u8]>::split_last_chunk_mut) else {
+            unreachable!("finish has made room for versions and trailer");
+        };
+        let (trailer, checksum) =
+            encode_trailer(header_checksum, self.body_checksum, versions, self.frame_bytes);
+        *place = trailer;
+        checksum
+    }
+
+    /// The frame's bytes, in two parts that stand one behind the other.
+    #[must_use]
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [&self.head, &self.events]
+    }
+
+    /// Gives up the events and keeps the names, for whoever is told of the commit.
+    #[must_use]
+    pub fn into_stream_names(self) -> StreamNames {
+        StreamNames { head: self.head, count: self.stream_count }
+    }
+}
+
+/// The stream table of a batch, kept after the commit.
+#[derive(Debug, Clone)]
+pub struct StreamNames {
+    head: Vec<u8>,
+    count: u32,
+}
+
+impl StreamNames {
+    /// The distinct streams' names, in the order of their first events.
+    #[must_use]
+    pub fn streams(&self) -> StreamTable<'_> {
+        let table = self.head.get(header::BYTES..).unwrap_or(&[]);
+        let decoded = StreamTable::decode(table, self.count);
+        decoded.map(|(table, _)| table).expect("the encoder wrote this table")
+    }
+}
+
+fn check_length(
+    field: &'static str,
+    found: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), EncodeError> {
+    if (min..=max).contains(&found) {
+        Ok(())
+    } else {
+        Err(EncodeError::Length { field, found, min, max })
+    }
+}

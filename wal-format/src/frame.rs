@@ -1,0 +1,443 @@
+//! Frames: begin header, body, versions, commit trailer.
+//!
+//! Owns: [`FrameHeader`], [`Frame`], control frames (seal, close, mark). May call: checksum,
+//! cursor, ids, layout. What is inside a body belongs to [`crate::body`].
+//!
+//! Every decoder here takes the bytes from the frame's first one to the end of what may hold it
+//! (the segment's capacity), together with the [`Salt`] and offset that the checksums are bound to.
+
+use crate::body::BodyError;
+use crate::checksum::{Salt, body_checksum, commit_checksum};
+use crate::cursor::{Cursor, Truncated};
+use crate::ids::{ByteOffset, CommitTime, Position, Version};
+use crate::layout::{self, header, trailer, versions};
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// One batch.
+    Batch,
+    /// A frame without events.
+    Control(ControlKind),
+}
+
+/// What a frame without events says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ControlKind {
+    /// The last frame of a sealed segment.
+    Seal,
+    /// The log was closed; nothing was in flight.
+    Close,
+    /// Only carries the synced position; an idle log writes one.
+    Mark,
+}
+
+impl FrameKind {
+    /// The kind's byte on disk. 0 is "never written".
+    #[must_use]
+    pub const fn as_u8(self) -> u8 {
+        match self {
+            Self::Batch => 1,
+            Self::Control(ControlKind::Seal) => 2,
+            Self::Control(ControlKind::Close) => 3,
+            Self::Control(ControlKind::Mark) => 4,
+        }
+    }
+
+    /// The kind of a byte.
+    #[must_use]
+    pub const fn from_u8(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Batch),
+            2 => Some(Self::Control(ControlKind::Seal)),
+            3 => Some(Self::Control(ControlKind::Close)),
+            4 => Some(Self::Control(ControlKind::Mark)),
+            _ => None,
+        }
+    }
+}
+
+/// The begin header of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The whole frame's length in bytes.
+    pub frame_bytes: u32,
+    /// What the frame is.
+    pub kind: FrameKind,
+    /// Number of events; 0 in a control frame.
+    pub event_count: u32,
+    /// Number of distinct streams; 0 in a control frame.
+    pub stream_count: u32,
+    /// The first event's position; in a control frame the position of the next event.
+    pub first_position: Position,
+    /// When the batch was committed.
+    pub commit_time: CommitTime,
+    /// All below was durable when this frame was written.
+    pub synced_position: Position,
+    /// The commit checksum of the frame before, or the checksum of the segment's header.
+    pub previous: u32,
+}
+
+/// Why the bytes at an offset are not a frame that belongs there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The bytes end before the frame does.
+    #[error(transparent)]
+    Truncated(#[from] Truncated),
+    /// The header's checksum does not match; nothing in it may be used.
+    #[error("frame header checksum is {stored:08x}, computed {computed:08x}")]
+    HeaderChecksum {
+        /// What stands there.
+        stored: u32,
+        /// What the header gives at this place.
+        computed: u32,
+    },
+    /// A header field breaks a rule although the checksum is right.
+    #[error("{field} is out of range: {found}")]
+    Field {
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        found: u64,
+    },
+    /// The checksums are right and the body is not one: written by a faulty writer.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The trailer does not have its magic: the frame's end never reached the disk.
+    #[error("commit trailer is missing")]
+    TrailerMagic,
+    /// The body's checksum does not match.
+    #[error("body checksum is {stored:08x}, computed {computed:08x}")]
+    BodyChecksum {
+        /// What stands there.
+        stored: u32,
+        /// What the body gives.
+        computed: u32,
+    },
+    /// The commit checksum does not match.
+    #[error("commit checksum is {stored:08x}, computed {computed:08x}")]
+    CommitChecksum {
+        /// What stands there.
+        stored: u32,
+        /// What the frame gives.
+        computed: u32,
+    },
+    /// The frame names another predecessor than the one in front of it.
+    #[error("previous checksum is {found:08x}, expected {expected:08x}")]
+    Previous {
+        /// The checksum of the frame in front.
+        expected: u32,
+        /// The one that this frame names.
+        found: u32,
+    },
+    /// The frame does not begin at the position where the one before ended.
+    #[error("first position is {found}, expected {expected}")]
+    Position {
+        /// Where the log stands.
+        expected: Position,
+        /// Where the frame begins.
+        found: Position,
+    },
+    /// Commit time or synced position ran backwards.
+    #[error("{field} runs backwards: {found} after {before}")]
+    Backwards {
+        /// Which field.
+        field: &'static str,
+        /// Its value in the frame before.
+        before: u64,
+        /// Its value here.
+        found: u64,
+    },
+}
+
+impl FrameHeader {
+    /// The header's bytes for a frame at `offset`, and the checksum that ends them.
+    #[must_use]
+    pub fn encode(&self, salt: Salt, offset: ByteOffset) -> ([u8; header::BYTES], u32) {
+        debug_assert_eq!(self.check(), Ok(()), "a header that would not decode");
+        let mut fields = [0; header::CHECKSUM];
+        let mut put = |at: usize, bytes: &[u8]| {
+            if let Some(place) = fields.get_mut(at..at + bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+        };
+        put(header::LENGTH, &self.frame_bytes.to_le_bytes());
+        put(header::KIND, &[self.kind.as_u8()]);
+        put(header::EVENT_COUNT, &self.event_count.to_le_bytes());
+        put(header::STREAM_COUNT, &self.stream_count.to_le_bytes());
+        put(header::FIRST_POSITION, &self.first_position.as_u64().to_le_bytes());
+        put(header::COMMIT_TIME, &self.commit_time.as_u64().to_le_bytes());
+        put(header::SYNCED_POSITION, &self.synced_position.as_u64().to_le_bytes());
+        put(header::PREVIOUS, &self.previous.to_le_bytes());
+        let checksum = salt.header_checksum(offset, &fields);
+        let mut bytes = [0; header::BYTES];
+        let (front, back) = bytes.split_at_mut(header::CHECKSUM);
+        front.copy_from_slice(&fields);
+        back.copy_from_slice(&checksum.to_le_bytes());
+        (bytes, checksum)
+    }
+
+    /// Reads the header at `offset`. `Ok(None)`: length 0 and kind 0, never written.
+    pub fn decode(
+        bytes: &[u8],
+        salt: Salt,
+        offset: ByteOffset,
+    ) -> Result<Option<Self>, FrameError> {
+        Self::decode_with_checksum(bytes, salt, offset).map(|found| found.map(|(header, _)| header))
+    }
+
+    fn decode_with_checksum(
+        bytes: &[u8],
+        salt: Salt,
+        offset: ByteOffset,
+    ) -> Result<Option<(Self, u32)>, FrameError> {
+        let fields = Cursor::new(bytes).bytes(header::CHECKSUM, "frame header")?;
+        let mut cursor = Cursor::new(bytes);
+        let frame_bytes = cursor.u32("frame length")?;
+        let kind_byte = cursor.u8("frame kind")?;
+        if frame_bytes == 0 && kind_byte == 0 {
+            return Ok(None);
+        }
+        let flags = cursor.u8("frame flags")?;
+        let reserved = cursor.u16("reserved bytes")?;
+        let event_count = cursor.u32("event count")?;
+        let stream_count = cursor.u32("stream count")?;
+        let first_position = Position::new(cursor.u64("first position")?);
+        let commit_time = CommitTime::new(cursor.u64("commit time")?);
+        let synced_position = Position::new(cursor.u64("synced position")?);
+        let previous = cursor.u32("previous checksum")?;
+        let stored = cursor.u32("header checksum")?;
+        let computed = salt.header_checksum(offset, fields);
+        if stored != computed {
+            return Err(FrameError::HeaderChecksum { stored, computed });
+        }
+        let Some(kind) = FrameKind::from_u8(kind_byte) else {
+            return Err(FrameError::Field { field: "frame kind", found: u64::from(kind_byte) });
+        };
+        if flags != 0 {
+            return Err(FrameError::Field { field: "frame flags", found: u64::from(flags) });
+        }
+        if reserved != 0 {
+            return Err(FrameError::Field { field: "reserved bytes", found: u64::from(reserved) });
+        }
+        let header = Self {
+            frame_bytes,
+            kind,
+            event_count,
+            stream_count,
+            first_position,
+            commit_time,
+            synced_position,
+            previous,
+        };
+        header.check()?;
+        Ok(Some((header, stored)))
+    }
+
+    /// The rules between fields, for encoding and decoding alike.
+    fn check(&self) -> Result<(), FrameError> {
+        let field = |field, found| Err(FrameError::Field { field, found });
+        let length = self.frame_bytes as usize;
+        let versions_bytes = u64::from(self.stream_count) * versions::ENTRY_BYTES as u64;
+        let least = layout::CONTROL_FRAME_BYTES as u64 + versions_bytes;
+        if length > layout::FRAME_BYTES_MAX
+            || !length.is_multiple_of(layout::ALIGNMENT)
+            || (length as u64) < least
+        {
+            return field("frame length", u64::from(self.frame_bytes));
+        }
+        match self.kind {
+            FrameKind::Batch => {
+                if self.event_count == 0 {
+                    return field("event count", 0);
+                }
+                if self.stream_count == 0 || self.stream_count > self.event_count {
+                    return field("stream count", u64::from(self.stream_count));
+                }
+            }
+            FrameKind::Control(_) => {
+                if self.event_count != 0 {
+                    return field("event count", u64::from(self.event_count));
+                }
+                if self.stream_count != 0 {
+                    return field("stream count", u64::from(self.stream_count));
+                }
+                if length != layout::CONTROL_FRAME_BYTES {
+                    return field("frame length", u64::from(self.frame_bytes));
+                }
+            }
+        }
+        if self.first_position.as_u64().checked_add(u64::from(self.event_count)).is_none() {
+            return field("first position", self.first_position.as_u64());
+        }
+        if self.synced_position > self.first_position {
+            return field("synced position", self.synced_position.as_u64());
+        }
+        Ok(())
+    }
+
+    /// The position behind the frame's last event.
+    #[must_use]
+    pub const fn end_position(&self) -> Position {
+        self.first_position.plus(self.event_count as u64)
+    }
+}
+
+/// A frame in place: its header, and its parts borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// The begin header.
+    pub header: FrameHeader,
+    body: &'a [u8],
+    versions: &'a [u8],
+    commit_checksum: u32,
+}
+
+impl<'a> Frame<'a> {
+    /// Reads and verifies the frame at the front of `bytes`, every byte of it.
+    /// `Ok(None)`: never written.
+    pub fn decode(
+        bytes: &'a [u8],
+        salt: Salt,
+        offset: ByteOffset,
+    ) -> Result<Option<Self>, FrameError> {
+        Self::take(bytes, salt, offset, true)
+    }
+
+    /// As [`Frame::decode`], but takes the body and the versions on trust: for frames that this
+    /// process has stored, or verified, itself. Header and trailer's shape are checked.
+    pub fn decode_trusted(
+        bytes: &'a [u8],
+        salt: Salt,
+        offset: ByteOffset,
+    ) -> Result<Option<Self>, FrameError> {
+        Self::take(bytes, salt, offset, false)
+    }
+
+    fn take(
+        bytes: &'a [u8],
+        salt: Salt,
+        offset: ByteOffset,
+        verify: bool,
+    ) -> Result<Option<Self>, FrameError> {
+        let Some((header, header_checksum)) =
+            FrameHeader::decode_with_checksum(bytes, salt, offset)?
+        else {
+            return Ok(None);
+        };
+        let versions_bytes = header.stream_count as usize * versions::ENTRY_BYTES;
+        // The header's check has made sure that the length holds all but the body.
+        let body_bytes = (header.frame_bytes as usize)
+            .saturating_sub(layout::CONTROL_FRAME_BYTES + versions_bytes);
+        let mut cursor = Cursor::new(bytes);
+        cursor.bytes(header::BYTES, "frame header")?;
+        let body = cursor.bytes(body_bytes, "frame body")?;
+        let versions = cursor.bytes(versions_bytes, "stream versions")?;
+        let fields = Cursor::new(cursor.rest()).bytes(trailer::COMMIT_CHECKSUM, "trailer")?;
+        let stored_body = cursor.u32("body checksum")?;
+        let magic: [u8; 4] = cursor.array("trailer magic")?;
+        let length = cursor.u32("trailer length")?;
+        let commit_checksum = cursor.u32("commit checksum")?;
+        if magic != trailer::MAGIC_VALUE {
+            return Err(FrameError::TrailerMagic);
+        }
+        if length != header.frame_bytes {
+            return Err(FrameError::Field { field: "trailer length", found: u64::from(length) });
+        }
+        if verify {
+            let computed = self::commit_checksum(header_checksum, versions, fields);
+            if commit_checksum != computed {
+                return Err(FrameError::CommitChecksum { stored: commit_checksum, computed });
+            }
+            let computed = body_checksum(&[body]);
+            if stored_body != computed {
+                return Err(FrameError::BodyChecksum { stored: stored_body, computed });
+            }
+        }
+        Ok(Some(Self { header, body, versions, commit_checksum }))
+    }
+
+    /// The body's bytes; [`crate::Body::decode`] reads them.
+    #[must_use]
+    pub const fn body_bytes(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The commit checksum, which the next frame names as its predecessor's.
+    #[must_use]
+    pub const fn commit_checksum(&self) -> u32 {
+        self.commit_checksum
+    }
+
+    /// The version that stream `index` of the table got at its first event in this frame.
+    #[must_use]
+    pub fn first_version(&self, index: u32) -> Option<Version> {
+        let at = (index as usize).checked_mul(versions::ENTRY_BYTES)?;
+        let entry = self.versions.get(at..)?.first_chunk()?;
+        Some(Version::new(u64::from_le_bytes(*entry)))
+    }
+}
+
+/// The bytes of a control frame that stands at `offset`, and its commit checksum.
+///
+/// A seal is a function of what precedes it and of the next segment's header, so that recovery can
+/// make one again that never reached the disk.
+#[must_use]
+pub fn control_frame(
+    kind: ControlKind,
+    fields: ControlFields,
+    salt: Salt,
+    offset: ByteOffset,
+) -> ([u8; layout::CONTROL_FRAME_BYTES], u32) {
+    let header = FrameHeader {
+        frame_bytes: layout::CONTROL_FRAME_BYTES as u32,
+        kind: FrameKind::Control(kind),
+        event_count: 0,
+        stream_count: 0,
+        first_position: fields.position,
+        commit_time: fields.time,
+        synced_position: fields.synced_position,
+        previous: fields.previous,
+    };
+    let (front, header_checksum) = header.encode(salt, offset);
+    let (back, commit_checksum) =
+        encode_trailer(header_checksum, body_checksum(&[]), &[], header.frame_bytes);
+    let mut bytes = [0; layout::CONTROL_FRAME_BYTES];
+    let (into_front, into_back) = bytes.split_at_mut(header::BYTES);
+    into_front.copy_from_slice(&front);
+    into_back.copy_from_slice(&back);
+    (bytes, commit_checksum)
+}
+
+/// What a control frame says besides its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControlFields {
+    /// The position of the next event.
+    pub position: Position,
+    /// The time; not below that of the frame before.
+    pub time: CommitTime,
+    /// All below is durable.
+    pub synced_position: Position,
+    /// The commit checksum of the frame before, or the checksum of the segment's header.
+    pub previous: u32,
+}
+
+/// The trailer's bytes, and the commit checksum that ends them.
+pub(crate) fn encode_trailer(
+    header_checksum: u32,
+    body_checksum: u32,
+    versions: &[u8],
+    frame_bytes: u32,
+) -> ([u8; trailer::BYTES], u32) {
+    let mut bytes = [0; trailer::BYTES];
+    let (fields, last) = bytes.split_at_mut(trailer::COMMIT_CHECKSUM);
+    let (body, rest) = fields.split_at_mut(trailer::MAGIC);
+    let (magic, length) = rest.split_at_mut(trailer::LENGTH - trailer::MAGIC);
+    body.copy_from_slice(&body_checksum.to_le_bytes());
+    magic.copy_from_slice(&trailer::MAGIC_VALUE);
+    length.copy_from_slice(&frame_bytes.to_le_bytes());
+    let checksum = commit_checksum(header_checksum, versions, fields);
+    last.copy_from_slice(&checksum.to_le_bytes());
+    (bytes, checksum)
+}

@@ -1,0 +1,48 @@
+//! The on-disk format of the Quipu log, version 1.
+//!
+//! This crate turns batches into frames and bytes into checked frames. It does no I/O, reads no
+//! clock, takes no lock, writes no log line and has no unsafe code; it needs `alloc` only. The
+//! normative description is `FORMAT.md` beside this crate; a test compares the two.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`layout`] | every offset, size, magic and limit |
+//! | [`ids`] | the number types: positions, versions, sequence numbers, offsets, times, ids |
+//! | [`cursor`] | the one place that reads integers out of untrusted bytes |
+//! | [`checksum`] | CRC32C and how it is bound to log, segment and offset |
+//! | [`segment`] | the segment header |
+//! | [`frame`] | begin header, commit trailer, control frames |
+//! | [`body`] | the stream table and the events of a batch, decoded |
+//! | [`encode`] | the same, encoded: by the caller, then completed by the writer |
+//! | [`scan`] | walking the frames of a segment, and the search for evidence behind a bad one |
+//!
+//! Promises, for any input:
+//! - decoding never panics, never loops, and allocates nothing in proportion to a number read from
+//!   the input;
+//! - what a frame decodes to is what was encoded: every byte, padding included, is under a CRC32C
+//!   that is bound to the log's id, the segment and the offset;
+//! - a half-made encoding never decodes.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod body;
+pub mod checksum;
+pub mod cursor;
+pub mod encode;
+pub mod frame;
+pub mod ids;
+pub mod layout;
+pub mod scan;
+pub mod segment;
+
+pub use body::{Body, BodyError, Events, RecordedEventRef, StreamTable, Tags};
+pub use checksum::Salt;
+pub use cursor::Truncated;
+pub use encode::{BatchEncoder, CommitFields, EncodeError, EncodedBatch, EventFields};
+pub use frame::{ControlKind, Frame, FrameError, FrameHeader, FrameKind};
+pub use ids::{ByteOffset, CommitTime, EventId, LogId, Position, SegmentSeq, Version};
+pub use scan::{Chain, Evidence, Step, find_evidence};
+pub use segment::{Predecessor, SegmentHeader, SegmentHeaderError};

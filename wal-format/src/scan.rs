@@ -1,0 +1,180 @@
+//! Walking the frames of a segment, and searching what stands behind a bad one.
+//!
+//! Owns: [`Chain`] (what the next frame must continue), [`Step`], [`find_evidence`]. May call:
+//! body, checksum, frame, ids, layout, segment. Decides nothing: whether a bad frame is a torn tail
+//! or damage is for whoever recovers.
+
+use crate::body::Body;
+use crate::checksum::Salt;
+use crate::frame::{ControlFields, ControlKind, Frame, FrameError, FrameHeader, control_frame};
+use crate::ids::{ByteOffset, CommitTime, Position};
+use crate::layout::{self, header, segment};
+use crate::segment::{Predecessor, SegmentHeader};
+
+/// The state of the log at the end of a frame: what the next one must continue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    /// The position of the next event.
+    pub position: Position,
+    /// The commit checksum of the last frame, or the checksum of the segment's header.
+    pub previous: u32,
+    /// The last frame's time; the next one's is not below it.
+    pub time: CommitTime,
+    /// The highest synced position read so far.
+    pub synced_position: Position,
+}
+
+impl Chain {
+    /// The state at the start of a segment.
+    #[must_use]
+    pub fn at_start_of(header: &SegmentHeader) -> Self {
+        Self {
+            position: header.base_position,
+            previous: header.checksum(),
+            time: header.created_at,
+            synced_position: header.synced_position,
+        }
+    }
+
+    /// The state behind `frame`, if the frame continues this one.
+    pub fn follow(&self, frame: &Frame<'_>) -> Result<Self, FrameError> {
+        let header = &frame.header;
+        if header.previous != self.previous {
+            return Err(FrameError::Previous { expected: self.previous, found: header.previous });
+        }
+        if header.first_position != self.position {
+            return Err(FrameError::Position {
+                expected: self.position,
+                found: header.first_position,
+            });
+        }
+        let backwards = |field, before, found| Err(FrameError::Backwards { field, before, found });
+        if header.commit_time < self.time {
+            let (before, found) = (self.time.as_u64(), header.commit_time.as_u64());
+            return backwards("commit time", before, found);
+        }
+        if header.synced_position < self.synced_position {
+            let (before, found) = (self.synced_position.as_u64(), header.synced_position.as_u64());
+            return backwards("synced position", before, found);
+        }
+        Ok(Self {
+            position: header.end_position(),
+            previous: frame.commit_checksum(),
+            time: header.commit_time,
+            synced_position: header.synced_position,
+        })
+    }
+
+    /// What stands at `offset` of a segment: a frame that verifies wholly and continues this state,
+    /// nothing yet, or something else. `bytes` is the segment from that offset to its end.
+    #[must_use]
+    pub fn step<'a>(&self, bytes: &'a [u8], salt: Salt, offset: ByteOffset) -> Step<'a> {
+        match self.try_step(bytes, salt, offset) {
+            Ok(Some((frame, chain))) => Step::Frame { frame, chain },
+            Ok(None) => Step::NeverWritten,
+            Err(error) => Step::Bad(error),
+        }
+    }
+
+    fn try_step<'a>(
+        &self,
+        bytes: &'a [u8],
+        salt: Salt,
+        offset: ByteOffset,
+    ) -> Result<Option<(Frame<'a>, Self)>, FrameError> {
+        let Some(frame) = Frame::decode(bytes, salt, offset)? else { return Ok(None) };
+        let chain = self.follow(&frame)?;
+        Body::decode(&frame)?.check()?;
+        Ok(Some((frame, chain)))
+    }
+
+    /// The seal that the header of the next segment says stands at `offset`, if such a seal would
+    /// continue this state. Bytes and commit checksum: then nothing is missing in front of it.
+    #[must_use]
+    pub fn seal_named_by(
+        &self,
+        next: &SegmentHeader,
+        salt: Salt,
+        offset: ByteOffset,
+    ) -> Option<[u8; layout::CONTROL_FRAME_BYTES]> {
+        let Predecessor { end, checksum } = next.predecessor?;
+        let continues = end == offset.plus(layout::CONTROL_FRAME_BYTES as u64)
+            && next.base_position == self.position
+            && next.created_at >= self.time
+            && next.synced_position >= self.synced_position
+            && next.synced_position <= self.position;
+        if !continues {
+            return None;
+        }
+        let fields = ControlFields {
+            position: self.position,
+            time: next.created_at,
+            synced_position: next.synced_position,
+            previous: self.previous,
+        };
+        let (bytes, found) = control_frame(ControlKind::Seal, fields, salt, offset);
+        (found == checksum).then_some(bytes)
+    }
+}
+
+/// What stands at an offset.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// A frame that verifies and continues the log.
+    Frame {
+        /// The frame.
+        frame: Frame<'a>,
+        /// The state behind it.
+        chain: Chain,
+    },
+    /// Length 0 and kind 0.
+    NeverWritten,
+    /// Anything else.
+    Bad(FrameError),
+}
+
+/// A frame header that verifies somewhere behind a bad frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// Where it stands.
+    pub offset: ByteOffset,
+    /// Its synced position: all below was durable when it was written.
+    pub synced_position: Position,
+}
+
+/// Searches `bytes`, a segment's contents from `from` on, for frame headers that verify at their
+/// place, and gives the one with the highest synced position.
+///
+/// A header stands under a checksum of its own, so it is evidence whatever became of its body.
+/// Reads every multiple of 8 once; the checksum is computed only where the first eight bytes could
+/// begin a header.
+#[must_use]
+pub fn find_evidence(bytes: &[u8], salt: Salt, from: ByteOffset) -> Option<Evidence> {
+    let start = from.as_u64().next_multiple_of(layout::ALIGNMENT as u64);
+    let start = start.max(segment::BYTES as u64);
+    let skipped = usize::try_from(start - from.as_u64()).ok()?;
+    let mut best: Option<Evidence> = None;
+    let mut rest = bytes.get(skipped..)?;
+    let mut offset = ByteOffset::new(start);
+    while rest.len() >= header::BYTES {
+        if could_begin_header(rest)
+            && let Ok(Some(found)) = FrameHeader::decode(rest, salt, offset)
+            && best.is_none_or(|best| best.synced_position < found.synced_position)
+        {
+            best = Some(Evidence { offset, synced_position: found.synced_position });
+        }
+        rest = rest.get(layout::ALIGNMENT..)?;
+        offset = offset.plus(layout::ALIGNMENT as u64);
+    }
+    best
+}
+
+/// A cheap look at the first eight bytes: length, kind, flags and two zeros.
+fn could_begin_header(bytes: &[u8]) -> bool {
+    let Some(word) = bytes.first_chunk().map(|word| u64::from_le_bytes(*word)) else {
+        return false;
+    };
+    let length = word & 0xffff_ffff;
+    let (kind, rest) = ((word >> 32) & 0xff, word >> 40);
+    (1..=4).contains(&kind) && rest == 0 && length != 0 && length.is_multiple_of(8)
+}
