@@ -69,7 +69,8 @@ impl<'a> Body<'a> {
     }
 
     /// Checks every rule: names, order of first use, each event, zeros between them, and that
-    /// nothing is left behind the last.
+    /// nothing is left behind the last. That the names are distinct it takes on trust: telling
+    /// would need memory or time out of proportion, and an index of streams finds it out anyway.
     pub fn check(&self) -> Result<(), BodyError> {
         self.streams.check()?;
         let mut used = 0;
@@ -104,7 +105,8 @@ impl<'a> StreamTable<'a> {
     /// Outlines a table of `count` streams at the front of `bytes`; gives what follows it, too.
     pub fn decode(bytes: &'a [u8], count: u32) -> Result<(Self, &'a [u8]), BodyError> {
         let mut cursor = Cursor::new(bytes);
-        let ends = cursor.bytes(count as usize * streams::ENTRY_BYTES, "stream table")?;
+        let ends =
+            cursor.bytes((count as usize).saturating_mul(streams::ENTRY_BYTES), "stream table")?;
         let names_bytes = match ends.last_chunk() {
             Some(end) => u32::from_le_bytes(*end) as usize,
             None => 0,
@@ -167,6 +169,14 @@ impl<'a> StreamTable<'a> {
 pub struct Events<'a> {
     rest: &'a [u8],
     remaining: u32,
+}
+
+impl<'a> Events<'a> {
+    /// The bytes of the events that have not been read.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 impl<'a> Iterator for Events<'a> {

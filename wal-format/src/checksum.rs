@@ -1,12 +1,14 @@
 //! CRC32C, and how it is bound to a place.
 //!
 //! Owns: [`Salt`], the state that every frame checksum of one segment starts from.
-//! May call: the `crc32c` crate.
+//! May call: the `crc32c` crate (feature `std`; without it, a table in this file).
 //!
 //! CRC32C is the Castagnoli polynomial (RFC 3720, appendix B.4), which finds every burst of up to
-//! 32 bits. Two frames that differ only in their offset differ in a burst of at most 32 bits once
-//! the offsets are below 2^32, so a frame moved within a segment of up to 4 GiB never verifies;
-//! further off, or into another segment or log, it verifies once in 2^32 cases.
+//! 32 bits. The checksums of a frame at its own place and of a copy elsewhere run over inputs that
+//! differ in the place only. So a frame moved within the first 4 GiB of a segment, or copied to the
+//! same offset of another segment of its log (sequence numbers below 2^32), never verifies: that is
+//! one burst. Moved further, or to another offset of another segment, or into another log, it
+//! verifies once in 2^32 cases, and then the chain refuses it.
 //!
 //! A checksum never runs over another checksum that covers the same prefix from the same start:
 //! the CRC of a message with its own CRC behind it is a constant and binds nothing. The commit
@@ -22,27 +24,90 @@ impl Salt {
     /// The salt of segment `sequence` of the log `log_id`.
     #[must_use]
     pub fn new(log_id: LogId, sequence: SegmentSeq) -> Self {
-        let state = crc32c::crc32c(log_id.as_bytes());
-        Self(crc32c::crc32c_append(state, &sequence.as_u64().to_le_bytes()))
+        let state = crc32c_append(0, log_id.as_bytes());
+        Self(crc32c_append(state, &sequence.as_u64().to_le_bytes()))
     }
 
     /// The checksum of the header fields `fields` of a frame at `offset`.
     #[must_use]
     pub fn header_checksum(self, offset: ByteOffset, fields: &[u8]) -> u32 {
-        let state = crc32c::crc32c_append(self.0, &offset.as_u64().to_le_bytes());
-        crc32c::crc32c_append(state, fields)
+        let state = crc32c_append(self.0, &offset.as_u64().to_le_bytes());
+        crc32c_append(state, fields)
     }
 }
 
-/// The checksum of a batch's body.
+/// The checksum of a batch's body, given in parts. It is bound to no place: the commit checksum
+/// covers it, and that is.
 #[must_use]
 pub fn body_checksum(parts: &[&[u8]]) -> u32 {
-    parts.iter().fold(0, |state, part| crc32c::crc32c_append(state, part))
+    parts.iter().fold(0, |state, part| crc32c_append(state, part))
 }
 
 /// The commit checksum: goes on from the header's over the versions and the trailer's fields.
 #[must_use]
 pub fn commit_checksum(header_checksum: u32, versions: &[u8], trailer_fields: &[u8]) -> u32 {
-    let state = crc32c::crc32c_append(header_checksum, versions);
-    crc32c::crc32c_append(state, trailer_fields)
+    let state = crc32c_append(header_checksum, versions);
+    crc32c_append(state, trailer_fields)
+}
+
+/// The CRC32C of what gave `state` followed by `bytes`; the state of nothing is 0.
+#[must_use]
+pub fn crc32c_append(state: u32, bytes: &[u8]) -> u32 {
+    #[cfg(feature = "std")]
+    return crc32c::crc32c_append(state, bytes);
+    #[cfg(not(feature = "std"))]
+    return table_append(state, bytes);
+}
+
+/// CRC32C byte by byte: slow, and in need of nothing.
+#[cfg(any(test, not(feature = "std")))]
+fn table_append(state: u32, bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = table();
+    !bytes.iter().fold(!state, |state, byte| {
+        let entry = TABLE.get(usize::from(state as u8 ^ byte)).copied().unwrap_or(0);
+        state >> 8 ^ entry
+    })
+}
+
+/// What each byte does to an empty state.
+#[cfg(any(test, not(feature = "std")))]
+#[allow(clippy::indexing_slicing)] // evaluated by the compiler, where a bad index is an error
+const fn table() -> [u32; 256] {
+    const POLYNOMIAL_REVERSED: u32 = 0x82f6_3b78;
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let mut state = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            state = if state & 1 == 0 { state >> 1 } else { state >> 1 ^ POLYNOMIAL_REVERSED };
+            bit += 1;
+        }
+        table[byte] = state;
+        byte += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{body_checksum, crc32c_append, table_append};
+
+    #[test]
+    fn the_checksum_is_the_one_of_rfc_3720() {
+        let ascending: [u8; 32] = core::array::from_fn(|at| at as u8);
+        for append in [crc32c_append, table_append] {
+            assert_eq!(append(0, &[0; 32]), 0x8a91_36aa);
+            assert_eq!(append(0, &[0xff; 32]), 0x62a8_ab43);
+            assert_eq!(append(0, &ascending), 0x46dd_794e);
+            assert_eq!(append(0, b"123456789"), 0xe306_9283);
+            assert_eq!(append(append(0, b"1234"), b"56789"), 0xe306_9283);
+        }
+    }
+
+    #[test]
+    fn a_body_in_parts_has_the_checksum_of_the_whole() {
+        assert_eq!(body_checksum(&[b"1234", b"", b"56789"]), 0xe306_9283);
+        assert_eq!(body_checksum(&[]), 0);
+    }
 }

@@ -4,8 +4,8 @@
 //! completed by [`EncodedBatch::commit`]). May call: checksum, frame, ids, layout.
 //!
 //! What only the commit decides (position, time, versions, chain) stands outside the body, so that
-//! the writer's work does not grow with the payload. Until `commit` has run, the header is zero and
-//! the trailer has no magic: a half-made encoding never decodes.
+//! the writer's work does not grow with the payload. Until `commit` has run, the header is zero, the
+//! versions are no versions and the trailer has no magic: a half-made encoding never decodes.
 
 use alloc::vec::Vec;
 
@@ -49,6 +49,21 @@ pub enum EncodeError {
     /// The batch would be longer than a frame may be.
     #[error("the batch is longer than a frame may be ({} bytes)", layout::FRAME_BYTES_MAX)]
     FrameTooLong,
+    /// Streams are numbered in the order of their first events: an event may name one that has
+    /// events already, or the first that has none.
+    #[error("stream index {found} is out of order, the next new stream of the batch is {expected}")]
+    StreamOrder {
+        /// The event's stream.
+        found: u32,
+        /// The first stream without events.
+        expected: u32,
+    },
+    /// A stream was added that no event belongs to.
+    #[error("stream {index} of the batch has no events")]
+    StreamUnused {
+        /// The first such stream.
+        index: u32,
+    },
     /// A batch needs an event.
     #[error("the batch has no events")]
     Empty,
@@ -57,13 +72,15 @@ pub enum EncodeError {
 /// Builds a body event by event.
 ///
 /// The caller says which events share a stream: [`BatchEncoder::add_stream`] once for each distinct
-/// name, right before the first event of that stream.
+/// name, right before the first event of that stream. That the names are distinct is not checked.
 #[derive(Debug, Clone, Default)]
 pub struct BatchEncoder {
     ends: Vec<u8>,
     names: Vec<u8>,
     events: Vec<u8>,
     event_count: u32,
+    /// Number of streams with events.
+    streams_used: u32,
 }
 
 impl BatchEncoder {
@@ -118,7 +135,10 @@ impl BatchEncoder {
 
     /// Adds an event of the stream with index `stream`. On an error the batch is as before.
     pub fn push(&mut self, stream: u32, fields: &EventFields<'_>) -> Result<(), EncodeError> {
-        debug_assert!(stream < self.stream_count(), "events refer to streams that were added");
+        let expected = self.streams_used;
+        if stream > expected || stream >= self.stream_count() {
+            return Err(EncodeError::StreamOrder { found: stream, expected });
+        }
         check_length("event type", fields.event_type.len(), 1, event::TYPE_BYTES_MAX)?;
         for tag in fields.tags {
             check_length("tag", tag.len(), 1, event::TAG_BYTES_MAX)?;
@@ -155,6 +175,7 @@ impl BatchEncoder {
         into.extend_from_slice(fields.payload);
         into.resize(layout::aligned(into.len()), 0);
         self.event_count += 1;
+        self.streams_used = self.streams_used.max(stream + 1);
         Ok(())
     }
 
@@ -162,6 +183,9 @@ impl BatchEncoder {
     pub fn finish(self) -> Result<EncodedBatch, EncodeError> {
         if self.event_count == 0 {
             return Err(EncodeError::Empty);
+        }
+        if self.streams_used != self.stream_count() {
+            return Err(EncodeError::StreamUnused { index: self.streams_used });
         }
         let (stream_count, event_count) = (self.stream_count(), self.event_count);
         let frame_bytes = self.frame_bytes();
@@ -177,8 +201,10 @@ impl BatchEncoder {
         let table = head.get(header::BYTES..).unwrap_or(&[]);
         let body_checksum = body_checksum(&[table, &events]);
         let versions_at = events.len();
-        let tail_bytes = stream_count as usize * versions::ENTRY_BYTES + trailer::BYTES;
-        events.resize(versions_at + tail_bytes, 0);
+        for _ in 0..stream_count {
+            events.extend_from_slice(&versions::UNSET.to_le_bytes());
+        }
+        events.resize(events.len() + trailer::BYTES, 0);
         Ok(EncodedBatch {
             head,
             events,
@@ -266,16 +292,31 @@ impl EncodedBatch {
     }
 
     /// Notes the version that stream `index` gets at its first event here.
+    ///
+    /// # Panics
+    /// If the table has no such stream.
     pub fn set_first_version(&mut self, index: u32, version: Version) {
-        debug_assert!(index < self.stream_count, "one version for each stream of the table");
+        assert!(index < self.stream_count, "one version for each stream of the table");
         let at = self.versions_at + index as usize * versions::ENTRY_BYTES;
         if let Some(entry) = self.events.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
             *entry = version.as_u64().to_le_bytes();
         }
     }
 
+    /// The version that stream `index` gets at its first event here, once it has been noted.
+    #[must_use]
+    pub fn first_version(&self, index: u32) -> Option<Version> {
+        let at = self.versions_at + index as usize * versions::ENTRY_BYTES;
+        let entry = self.events.get(at..)?.first_chunk()?;
+        (index < self.stream_count).then(|| Version::new(u64::from_le_bytes(*entry)))
+    }
+
     /// Fills in header and trailer; every stream's first version has been set before. Gives the
     /// commit checksum, which the next frame names. May be called again with other fields.
+    ///
+    /// # Panics
+    /// If a stream's version was not set, or `fields` break a rule of [`FrameHeader`]: a frame that
+    /// does not decode must not be acknowledged.
     pub fn commit(&mut self, fields: &CommitFields, salt: Salt) -> u32 {
         let header = FrameHeader {
             frame_bytes: self.frame_bytes,
@@ -295,6 +336,8 @@ impl EncodedBatch {
         let Some((versions, place)) = tail.and_then(<[u8]>::split_last_chunk_mut) else {
             unreachable!("finish has made room for versions and trailer");
         };
+        let unset = versions.as_chunks().0.contains(&versions::UNSET.to_le_bytes());
+        assert!(!unset, "every stream's first version is set before the commit");
         let (trailer, checksum) =
             encode_trailer(header_checksum, self.body_checksum, versions, self.frame_bytes);
         *place = trailer;

@@ -10,7 +10,7 @@ use crate::body::BodyError;
 use crate::checksum::{Salt, body_checksum, commit_checksum};
 use crate::cursor::{Cursor, Truncated};
 use crate::ids::{ByteOffset, CommitTime, Position, Version};
-use crate::layout::{self, header, trailer, versions};
+use crate::layout::{self, event, header, trailer, versions};
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,11 +151,34 @@ pub enum FrameError {
     },
 }
 
+impl FrameError {
+    /// Whether the checksums that cover the fault were right, so that no torn write explains it:
+    /// somebody has written what this version forbids, or the log contradicts itself.
+    #[must_use]
+    pub const fn is_contradiction(&self) -> bool {
+        match self {
+            Self::Field { .. }
+            | Self::Body(_)
+            | Self::Previous { .. }
+            | Self::Position { .. }
+            | Self::Backwards { .. } => true,
+            Self::Truncated(_)
+            | Self::HeaderChecksum { .. }
+            | Self::TrailerMagic
+            | Self::BodyChecksum { .. }
+            | Self::CommitChecksum { .. } => false,
+        }
+    }
+}
+
 impl FrameHeader {
     /// The header's bytes for a frame at `offset`, and the checksum that ends them.
+    ///
+    /// # Panics
+    /// On fields that would not decode: a frame that nobody can read must not be acknowledged.
     #[must_use]
     pub fn encode(&self, salt: Salt, offset: ByteOffset) -> ([u8; header::BYTES], u32) {
-        debug_assert_eq!(self.check(), Ok(()), "a header that would not decode");
+        assert_eq!(self.check(), Ok(()), "a header that would not decode");
         let mut fields = [0; header::CHECKSUM];
         let mut put = |at: usize, bytes: &[u8]| {
             if let Some(place) = fields.get_mut(at..at + bytes.len()) {
@@ -192,13 +215,14 @@ impl FrameHeader {
         salt: Salt,
         offset: ByteOffset,
     ) -> Result<Option<(Self, u32)>, FrameError> {
-        let fields = Cursor::new(bytes).bytes(header::CHECKSUM, "frame header")?;
+        // Before the bound of a whole header: the unwritten end of a segment may be shorter.
         let mut cursor = Cursor::new(bytes);
         let frame_bytes = cursor.u32("frame length")?;
         let kind_byte = cursor.u8("frame kind")?;
         if frame_bytes == 0 && kind_byte == 0 {
             return Ok(None);
         }
+        let fields = Cursor::new(bytes).bytes(header::CHECKSUM, "frame header")?;
         let flags = cursor.u8("frame flags")?;
         let reserved = cursor.u16("reserved bytes")?;
         let event_count = cursor.u32("event count")?;
@@ -254,6 +278,11 @@ impl FrameHeader {
                 }
                 if self.stream_count == 0 || self.stream_count > self.event_count {
                     return field("stream count", u64::from(self.stream_count));
+                }
+                // So that a reader may make room for that many events.
+                let most = (length as u64 - least) / event::BYTES_MIN as u64;
+                if u64::from(self.event_count) > most {
+                    return field("event count", u64::from(self.event_count));
                 }
             }
             FrameKind::Control(_) => {
@@ -342,9 +371,6 @@ impl<'a> Frame<'a> {
         if magic != trailer::MAGIC_VALUE {
             return Err(FrameError::TrailerMagic);
         }
-        if length != header.frame_bytes {
-            return Err(FrameError::Field { field: "trailer length", found: u64::from(length) });
-        }
         if verify {
             let computed = self::commit_checksum(header_checksum, versions, fields);
             if commit_checksum != computed {
@@ -354,6 +380,15 @@ impl<'a> Frame<'a> {
             if stored_body != computed {
                 return Err(FrameError::BodyChecksum { stored: stored_body, computed });
             }
+            let (versions, _) = versions.as_chunks();
+            if versions.iter().any(|entry| u64::from_le_bytes(*entry) == versions::UNSET) {
+                let found = versions::UNSET;
+                return Err(FrameError::Field { field: "stream version", found });
+            }
+        }
+        // Behind the checksums, so that this error says that they were right.
+        if length != header.frame_bytes {
+            return Err(FrameError::Field { field: "trailer length", found: u64::from(length) });
         }
         Ok(Some(Self { header, body, versions, commit_checksum }))
     }

@@ -111,6 +111,8 @@ pub mod trailer {
 pub mod versions {
     /// Size of one entry, u64.
     pub const ENTRY_BYTES: usize = 8;
+    /// The one number that is no version: an entry that the commit has not filled in.
+    pub const UNSET: u64 = u64::MAX;
 }
 
 /// The stream table at the start of a body.
@@ -140,6 +142,10 @@ pub mod event {
     /// that many bytes), metadata, zeros to a multiple of 8, payload, zeros to a multiple of 8.
     pub const FIXED_BYTES: usize = FLAGS + 1;
 
+    /// Size of the smallest event: a type of one byte, padded. Bounds the number of events in a
+    /// frame before any of them is read.
+    pub const BYTES_MIN: usize = super::aligned(FIXED_BYTES + 1);
+
     /// Flag: an id is there.
     pub const FLAG_ID: u8 = 1;
     /// Size of an id.
@@ -160,7 +166,7 @@ pub const CONTROL_FRAME_BYTES: usize = header::BYTES + trailer::BYTES;
 /// Longest frame in bytes: 1 GiB.
 pub const FRAME_BYTES_MAX: usize = 1 << 30;
 
-/// The next multiple of [`ALIGNMENT`] that is not below `length`.
+/// The next multiple of [`ALIGNMENT`] that is not below `length`; lengths of slices always have one.
 #[must_use]
 pub const fn aligned(length: usize) -> usize {
     length.saturating_add(ALIGNMENT - 1) & !(ALIGNMENT - 1)

@@ -1,8 +1,9 @@
 //! The on-disk format of the Quipu log, version 1.
 //!
 //! This crate turns batches into frames and bytes into checked frames. It does no I/O, reads no
-//! clock, takes no lock, writes no log line and has no unsafe code; it needs `alloc` only. The
-//! normative description is `FORMAT.md` beside this crate; a test compares the two.
+//! clock, takes no lock, writes no log line and has no unsafe code. Without its default feature `std`
+//! it needs `alloc` only; with it, checksums use the processor's instruction. The normative
+//! description is `FORMAT.md` beside this crate; a test compares the two.
 //!
 //! | module | owns |
 //! |---|---|

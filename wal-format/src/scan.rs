@@ -36,7 +36,8 @@ impl Chain {
         }
     }
 
-    /// The state behind `frame`, if the frame continues this one.
+    /// The state behind `frame`, if the frame continues this one. Nothing continues a seal within
+    /// its segment: whoever walks stops there, and goes on with [`Chain::leads_to`].
     pub fn follow(&self, frame: &Frame<'_>) -> Result<Self, FrameError> {
         let header = &frame.header;
         if header.previous != self.previous {
@@ -88,8 +89,19 @@ impl Chain {
         Ok(Some((frame, chain)))
     }
 
+    /// Whether `next` heads the segment behind the one whose seal left this state and ended at
+    /// `end`. Log id and sequence number are for the caller to compare.
+    #[must_use]
+    pub fn leads_to(&self, next: &SegmentHeader, end: ByteOffset) -> bool {
+        next.predecessor == Some(Predecessor { end, checksum: self.previous })
+            && next.base_position == self.position
+            && next.created_at == self.time
+            && next.synced_position == self.synced_position
+    }
+
     /// The seal that the header of the next segment says stands at `offset`, if such a seal would
-    /// continue this state. Bytes and commit checksum: then nothing is missing in front of it.
+    /// continue this state. Its commit checksum is the one that the header names: then nothing is
+    /// missing in front of it. Whether it fits into this segment is for the caller to look at.
     #[must_use]
     pub fn seal_named_by(
         &self,
@@ -127,7 +139,8 @@ pub enum Step<'a> {
         /// The state behind it.
         chain: Chain,
     },
-    /// Length 0 and kind 0.
+    /// Length 0 and kind 0. Not yet the end of the log: a lost page reads the same, so what stands
+    /// behind it decides, as behind a bad frame.
     NeverWritten,
     /// Anything else.
     Bad(FrameError),
@@ -150,7 +163,7 @@ pub struct Evidence {
 /// begin a header.
 #[must_use]
 pub fn find_evidence(bytes: &[u8], salt: Salt, from: ByteOffset) -> Option<Evidence> {
-    let start = from.as_u64().next_multiple_of(layout::ALIGNMENT as u64);
+    let start = from.as_u64().checked_next_multiple_of(layout::ALIGNMENT as u64)?;
     let start = start.max(segment::BYTES as u64);
     let skipped = usize::try_from(start - from.as_u64()).ok()?;
     let mut best: Option<Evidence> = None;

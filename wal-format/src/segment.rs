@@ -1,11 +1,12 @@
 //! The segment header: who this segment is, where it begins, and what came before it.
 //!
-//! Owns: [`SegmentHeader`], encoded and decoded. May call: cursor, ids, layout.
+//! Owns: [`SegmentHeader`], encoded and decoded. May call: checksum, cursor, ids, layout.
 //!
 //! An all-zero block means "prepared, unused". Every other block is either a valid header or an
 //! error that says which rule it breaks, so that a caller can tell a foreign file from a newer
 //! format, and both from damage.
 
+use crate::checksum::crc32c_append;
 use crate::cursor::{Cursor, Truncated};
 use crate::ids::{ByteOffset, CommitTime, LogId, Position, SegmentSeq};
 use crate::layout::{self, FORMAT_VERSION, segment};
@@ -85,9 +86,12 @@ pub enum SegmentHeaderError {
 
 impl SegmentHeader {
     /// The header as a block.
+    ///
+    /// # Panics
+    /// On fields that would not decode: a header that nobody can read must not reach the disk.
     #[must_use]
     pub fn encode(&self) -> [u8; segment::BYTES] {
-        debug_assert_eq!(self.check(), Ok(()), "a header that would not decode");
+        assert_eq!(self.check(), Ok(()), "a header that would not decode");
         let (end, checksum) = match self.predecessor {
             Some(before) => (before.end.as_u64(), before.checksum),
             None => (0, 0),
@@ -104,7 +108,7 @@ impl SegmentHeader {
         put(&mut block, segment::PREDECESSOR_END, &end.to_le_bytes());
         put(&mut block, segment::SYNCED_POSITION, &self.synced_position.as_u64().to_le_bytes());
         put(&mut block, segment::PREDECESSOR_CHECKSUM, &checksum.to_le_bytes());
-        let sum = crc32c::crc32c(&block);
+        let sum = block_checksum(&block);
         put(&mut block, segment::CHECKSUM, &sum.to_le_bytes());
         block
     }
@@ -166,8 +170,10 @@ impl SegmentHeader {
                 found: u64::from(checksum),
             });
         }
-        if cursor.rest().iter().take(segment::BYTES - segment::FIELDS_END).any(|byte| *byte != 0) {
-            return Err(SegmentHeaderError::Field { field: "reserved bytes", found: 1 });
+        let reserved = cursor.bytes(segment::BYTES - segment::FIELDS_END, "reserved bytes")?;
+        if let Some(byte) = reserved.iter().find(|byte| **byte != 0) {
+            let found = u64::from(*byte);
+            return Err(SegmentHeaderError::Field { field: "reserved bytes", found });
         }
         Ok(Some(header))
     }
@@ -205,18 +211,20 @@ impl SegmentHeader {
     }
 }
 
-/// Whether a frame can end at `offset`: aligned, and behind a header and one control frame.
+/// Whether a seal can end at `offset`: aligned, behind a header and one control frame, and within
+/// the largest segment.
 fn is_frame_boundary(offset: ByteOffset) -> bool {
     let least = (segment::BYTES + layout::CONTROL_FRAME_BYTES) as u64;
-    offset.as_u64() >= least && offset.as_u64().is_multiple_of(layout::ALIGNMENT as u64)
+    (least..=segment::CAPACITY_MAX).contains(&offset.as_u64())
+        && offset.as_u64().is_multiple_of(layout::ALIGNMENT as u64)
 }
 
 /// CRC32C over the block with the checksum's own four bytes as zero.
 fn block_checksum(block: &[u8]) -> u32 {
     let (before, from) = block.split_at_checked(segment::CHECKSUM).unwrap_or((block, &[]));
     let after = from.get(4..).unwrap_or(&[]);
-    let state = crc32c::crc32c_append(crc32c::crc32c(before), &[0; 4]);
-    crc32c::crc32c_append(state, after)
+    let state = crc32c_append(crc32c_append(0, before), &[0; 4]);
+    crc32c_append(state, after)
 }
 
 /// Copies `bytes` to the offset `at` of `block`; both are constants of [`layout::segment`].

@@ -1,0 +1,303 @@
+//! A batch: what a caller builds, and what goes to the writer.
+//!
+//! Owns: [`Batch`], and [`PreparedBatch`] as the writer gets it: encoded, its streams hashed. May
+//! call: the format's encoder. All of it runs on the caller's thread; the writer's work does not
+//! grow with the payload, but for one copy.
+//!
+//! Invariant: once a call has been given something that breaks a limit, the batch remembers the
+//! first such error and is never committed.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use quipu_format::{BatchEncoder, CommitTime, EncodedBatch, EventFields, EventId};
+
+use super::event::Event;
+use super::expected::ExpectedVersion;
+use crate::error::{AppendError, InvalidBatch};
+use crate::options::Durability;
+
+/// Events over one or more streams, and preconditions, that are committed whole or not at all.
+///
+/// ```
+/// use quipu::{Batch, Event, ExpectedVersion};
+/// let batch = Batch::new()
+///     .expect("order-1", ExpectedVersion::NoStream)
+///     .event("order-1", Event::new("OrderPlaced", "{}"))
+///     .event("stock-9", Event::new("StockReserved", "{}"));
+/// assert_eq!(batch.event_count(), 2);
+/// ```
+///
+/// The events take consecutive positions in the order of the calls. A batch without events but with
+/// preconditions is a check: it takes no position. Limits: a stream name has 1 to 1,024 bytes; the
+/// encoded batch must fit into a segment (see [`Options::segment_bytes`](crate::Options)).
+#[derive(Debug, Clone)]
+pub struct Batch {
+    encoder: BatchEncoder,
+    streams: StreamNumbers,
+    preconditions: Vec<(String, ExpectedVersion)>,
+    durability: Option<Durability>,
+    commit_time: Option<CommitTime>,
+    event_ids: Option<Vec<Option<EventId>>>,
+    first_error: Option<InvalidBatch>,
+}
+
+impl Batch {
+    /// Begins a batch without events and preconditions.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            encoder: BatchEncoder::new(),
+            streams: StreamNumbers::default(),
+            preconditions: Vec::new(),
+            durability: None,
+            commit_time: None,
+            event_ids: None,
+            first_error: None,
+        }
+    }
+
+    /// Adds a precondition on a stream, which the batch may or may not write.
+    ///
+    /// Judged against what is committed before this batch, never against its own events. The same
+    /// expectation twice is one; two different ones for one stream make the batch invalid.
+    #[must_use]
+    pub fn expect(mut self, stream: impl AsRef<str>, expected: ExpectedVersion) -> Self {
+        self.preconditions.push((stream.as_ref().to_owned(), expected));
+        self
+    }
+
+    /// Adds an event to a stream.
+    #[must_use]
+    pub fn event(mut self, stream: impl AsRef<str>, event: Event<'_>) -> Self {
+        self.push(stream.as_ref(), &event);
+        self
+    }
+
+    /// As [`Batch::event`], for building a batch in a loop.
+    pub fn push(&mut self, stream: impl AsRef<str>, event: &Event<'_>) {
+        if self.first_error.is_some() {
+            return;
+        }
+        let tags: Vec<&str> = event.tags.iter().map(|tag| &**tag).collect();
+        let fields = EventFields {
+            event_type: &event.event_type,
+            id: event.id,
+            tags: &tags,
+            metadata: event.metadata.as_ref(),
+            payload: event.payload.as_ref(),
+        };
+        let pushed = self
+            .streams
+            .number_of(stream.as_ref(), &mut self.encoder)
+            .and_then(|number| self.encoder.push(number, &fields));
+        match pushed {
+            Ok(()) => {
+                if let Some(ids) = &mut self.event_ids {
+                    ids.push(event.id.filter(|id| !id.is_nil()));
+                }
+            }
+            Err(error) => self.reject(InvalidBatch::Encode(error)),
+        }
+    }
+
+    /// Overrides the log's durability for this batch.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
+        self
+    }
+
+    /// Records this commit time instead of the clock's, for importing history. A time below that
+    /// of the batch before is raised to it: commit times never run backwards.
+    #[must_use]
+    pub fn committed_at(mut self, time: CommitTime) -> Self {
+        self.commit_time = Some(time);
+        self
+    }
+
+    /// Makes a retry safe: if a precondition fails because this very batch is already there, the
+    /// answer is the original receipt, marked as replayed.
+    ///
+    /// "This very batch" is decided by event ids: every event needs one, and where the batch's
+    /// [`ExpectedVersion::NoStream`], `Exact` or `LastPosition` on a stream that it writes would
+    /// have put its events, exactly these ids stand in one batch, in this order and on these
+    /// streams. Must be called before the first event.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        if self.event_count() > 0 {
+            self.reject(InvalidBatch::IdempotentTooLate);
+        }
+        self.event_ids = Some(Vec::new());
+        self
+    }
+
+    /// Number of events so far.
+    #[must_use]
+    pub fn event_count(&self) -> usize {
+        self.encoder.event_count() as usize
+    }
+
+    /// Bytes that the batch takes in a segment.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.encoder.frame_bytes()
+    }
+
+    /// Ends the batch: body and checksum are final, every stream is hashed.
+    pub(crate) fn prepare(
+        self,
+        hasher: &impl BuildHasher,
+        default_durability: Durability,
+    ) -> Result<PreparedBatch, AppendError> {
+        if let Some(error) = self.first_error {
+            return Err(AppendError::InvalidBatch(error));
+        }
+        if self.event_count() == 0 && self.preconditions.is_empty() {
+            return Err(AppendError::InvalidBatch(InvalidBatch::Empty));
+        }
+        let expectations = distinct(self.preconditions)?;
+        let hash = |name: &str| hasher.hash_one(name);
+        let stream_hashes = self.encoder.stream_names().map(hash).collect();
+        let preconditions = expectations
+            .into_iter()
+            .map(|(stream, expected)| Precondition { hash: hash(&stream), stream, expected })
+            .collect();
+        // One event without an id, and the batch cannot be recognised.
+        let event_ids = self.event_ids.and_then(|ids| ids.into_iter().collect::<Option<Vec<_>>>());
+        let encoded = match self.encoder.event_count() {
+            0 => None,
+            _ => Some(
+                self.encoder
+                    .finish()
+                    .map_err(|error| AppendError::InvalidBatch(InvalidBatch::Encode(error)))?,
+            ),
+        };
+        Ok(PreparedBatch {
+            encoded,
+            stream_hashes,
+            preconditions,
+            durability: self.durability.unwrap_or(default_durability),
+            commit_time: self.commit_time,
+            event_ids,
+        })
+    }
+
+    fn reject(&mut self, error: InvalidBatch) {
+        self.first_error.get_or_insert(error);
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Drops expectations that are there twice; two different ones for one stream are an error.
+fn distinct(
+    expectations: Vec<(String, ExpectedVersion)>,
+) -> Result<Vec<(String, ExpectedVersion)>, AppendError> {
+    if expectations.len() < 2 {
+        return Ok(expectations);
+    }
+    let mut seen: HashMap<String, ExpectedVersion> = HashMap::with_capacity(expectations.len());
+    let mut kept = Vec::with_capacity(expectations.len());
+    for (stream, second) in expectations {
+        match seen.get(&stream) {
+            None => {
+                seen.insert(stream.clone(), second);
+                kept.push((stream, second));
+            }
+            Some(first) if *first == second => {}
+            Some(first) => {
+                let first = *first;
+                let error = InvalidBatch::ContradictoryExpectations { stream, first, second };
+                return Err(AppendError::InvalidBatch(error));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// A batch as the writer gets it.
+#[derive(Debug)]
+pub(crate) struct PreparedBatch {
+    /// The frame but for what the commit decides; `None`: a check.
+    pub(crate) encoded: Option<EncodedBatch>,
+    /// The hash of each stream of the table.
+    pub(crate) stream_hashes: Vec<u64>,
+    pub(crate) preconditions: Vec<Precondition>,
+    pub(crate) durability: Durability,
+    pub(crate) commit_time: Option<CommitTime>,
+    /// The events' ids if a replay may be recognised by them: all there, and wanted.
+    pub(crate) event_ids: Option<Vec<EventId>>,
+}
+
+/// One precondition, its stream hashed.
+#[derive(Debug)]
+pub(crate) struct Precondition {
+    pub(crate) stream: String,
+    pub(crate) hash: u64,
+    pub(crate) expected: ExpectedVersion,
+}
+
+/// Which streams a batch has, by name. Small batches compare names, large ones hash them.
+#[derive(Debug, Clone, Default)]
+struct StreamNumbers {
+    last: Option<u32>,
+    table: HashTable<u32>,
+    hasher: std::hash::RandomState,
+    names: Vec<Box<str>>,
+}
+
+/// Up to this many streams are told apart by comparing names.
+const COMPARED_STREAMS_MAX: usize = 8;
+
+impl StreamNumbers {
+    fn number_of(
+        &mut self,
+        name: &str,
+        encoder: &mut BatchEncoder,
+    ) -> Result<u32, quipu_format::EncodeError> {
+        let found = self.last.filter(|last| self.name(*last) == Some(name)).or_else(|| {
+            if self.names.len() <= COMPARED_STREAMS_MAX {
+                return self.names.iter().position(|known| **known == *name).map(|at| at as u32);
+            }
+            let hash = self.hasher.hash_one(name);
+            self.table.find(hash, |number| self.name(*number) == Some(name)).copied()
+        });
+        let number = match found {
+            Some(number) => number,
+            None => self.add(name, encoder)?,
+        };
+        self.last = Some(number);
+        Ok(number)
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        encoder: &mut BatchEncoder,
+    ) -> Result<u32, quipu_format::EncodeError> {
+        let number = encoder.add_stream(name)?;
+        self.names.push(name.into());
+        let Self { table, hasher, names, .. } = self;
+        let hash_of =
+            |number: &u32| names.get(*number as usize).map_or(0, |name| hasher.hash_one(&**name));
+        if names.len() == COMPARED_STREAMS_MAX + 1 {
+            for known in 0..number {
+                table.insert_unique(hash_of(&known), known, hash_of);
+            }
+        }
+        if names.len() > COMPARED_STREAMS_MAX {
+            table.insert_unique(hash_of(&number), number, hash_of);
+        }
+        Ok(number)
+    }
+
+    fn name(&self, number: u32) -> Option<&str> {
+        self.names.get(number as usize).map(|name| &**name)
+    }
+}

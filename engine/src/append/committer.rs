@@ -1,0 +1,271 @@
+//! The one that decides: preconditions, positions, versions, time.
+//!
+//! Owns: [`Committer`], a plain struct without threads and clocks: given a batch and a time it
+//! stores a frame, or refuses. May call: segment, index, replay. Whoever holds it is the writer.
+//!
+//! Invariants:
+//! - A refusal changes nothing: not the index, not a position, not a byte on disk.
+//! - The index is changed right after a frame is stored and never before.
+//! - After a failed store nothing is stored any more: the latch is shut.
+
+use std::io;
+use std::sync::Arc;
+
+use quipu_format::{CommitTime, ControlKind, EncodedBatch, Position, SegmentHeader};
+
+use super::batch::{Precondition, PreparedBatch};
+use super::expected::FailedPrecondition;
+use super::group::{Group, Staged};
+use super::receipt::Committed;
+use super::replay;
+use crate::error::AppendError;
+use crate::index::{StreamIndex, StreamNumber};
+use crate::options::Durability;
+use crate::segment::name::segment_name;
+use crate::segment::set::SegmentSet;
+use crate::segment::source::{Sealed, SegmentSource};
+use crate::segment::writer::ActiveSegment;
+use crate::storage::latch::Latch;
+use crate::storage::{IoError, StoreMode};
+use crate::watermark::Watermarks;
+
+/// Decides on batches and stores them.
+pub(crate) struct Committer {
+    pub(crate) active: ActiveSegment,
+    pub(crate) header: SegmentHeader,
+    /// `None` once the log is closed.
+    pub(crate) source: Option<Box<dyn SegmentSource>>,
+    pub(crate) mode: StoreMode,
+    pub(crate) index: Arc<StreamIndex>,
+    pub(crate) segments: Arc<SegmentSet>,
+    pub(crate) watermarks: Arc<Watermarks>,
+    pub(crate) latch: Arc<Latch>,
+    /// The streams of the batch at hand, by their place in its table; kept for its memory.
+    pub(crate) numbers: Vec<Option<StreamNumber>>,
+}
+
+impl Committer {
+    /// Looks at one batch at the time `now`: stores it, or says why not.
+    pub(crate) fn append(
+        &mut self,
+        batch: PreparedBatch,
+        now: CommitTime,
+        group: &mut Group,
+    ) -> Staged {
+        match self.try_append(batch, now, group) {
+            Ok(committed) => {
+                let stored = committed.encoded.is_some() && !committed.replayed;
+                Staged { answer: Ok(committed), stored }
+            }
+            Err(error) => {
+                let stored = matches!(error, AppendError::OutcomeUnknown(_));
+                Staged { answer: Err(error), stored }
+            }
+        }
+    }
+
+    fn try_append(
+        &mut self,
+        mut batch: PreparedBatch,
+        now: CommitTime,
+        group: &mut Group,
+    ) -> Result<Committed, AppendError> {
+        self.latch.check().map_err(AppendError::Poisoned)?;
+        let sync = batch.durability == Durability::Sync;
+        let judged = self.judge(&batch.preconditions);
+        if sync {
+            group.judged_end = group.judged_end.max(judged.end);
+        }
+        if !judged.failed.is_empty() {
+            if let Some(original) = self.replay(&mut batch) {
+                if sync {
+                    let count = batch.encoded.as_ref().map_or(0, EncodedBatch::event_count);
+                    let end = original.first_position.plus(u64::from(count));
+                    group.judged_end = group.judged_end.max(end);
+                }
+                return Ok(Committed {
+                    encoded: batch.encoded,
+                    first_position: original.first_position,
+                    committed_at: original.commit_time,
+                    replayed: true,
+                });
+            }
+            return Err(AppendError::PreconditionFailed(judged.failed.into()));
+        }
+        let time = batch.commit_time.unwrap_or(now).max(self.active.chain().time);
+        let Some(mut encoded) = batch.encoded else {
+            return Ok(Committed::nothing(self.active.chain().position, time));
+        };
+        let frame_bytes = u64::from(encoded.frame_bytes());
+        if !self.active.has_room_for(frame_bytes) {
+            self.roll_over(now, group)?;
+        }
+        let first_position = self.active.chain().position;
+        self.note_versions(&mut encoded, &batch.stream_hashes);
+        let synced = self.watermarks.synced();
+        group.touch(self.active.file(), || self.active.segment().name());
+        self.active
+            .append_batch(&mut encoded, time, synced)
+            .map_err(|error| self.fail("write a batch to", error, group))?;
+        self.update_index(&encoded, &batch.stream_hashes, first_position);
+        group.needs_sync |= sync;
+        group.stored_bytes += frame_bytes;
+        self.watermarks.write(self.active.chain().position);
+        Ok(Committed {
+            encoded: Some(encoded),
+            first_position,
+            committed_at: time,
+            replayed: false,
+        })
+    }
+
+    /// Stores a mark if the log on disk does not say yet how far it is durable.
+    pub(crate) fn mark(&mut self, now: CommitTime, group: &mut Group) {
+        if self.has_unmarked_sync() && self.active.has_room_for_control() {
+            self.store_control(ControlKind::Mark, now, group);
+        }
+    }
+
+    /// Stores a close frame, unless the last frame is one. All of the log is durable by now.
+    pub(crate) fn close(&mut self, now: CommitTime, group: &mut Group) {
+        let closed = self.active.last_control() == Some(ControlKind::Close);
+        if !closed && self.active.has_room_for_control() {
+            self.store_control(ControlKind::Close, now, group);
+        }
+    }
+
+    /// Whether more is durable than the last frame says.
+    pub(crate) fn has_unmarked_sync(&self) -> bool {
+        self.active.chain().synced_position < self.watermarks.synced()
+    }
+
+    fn store_control(&mut self, kind: ControlKind, now: CommitTime, group: &mut Group) {
+        if self.latch.check().is_err() {
+            return;
+        }
+        let time = now.max(self.active.chain().time);
+        let synced = self.watermarks.synced();
+        group.touch(self.active.file(), || self.active.segment().name());
+        group.needs_sync = true;
+        if let Err(error) = self.active.append_control(kind, time, synced) {
+            self.fail("write a frame to", error, group);
+        }
+    }
+
+    /// Judges all preconditions against everything stored before this batch.
+    fn judge(&self, preconditions: &[Precondition]) -> Judged {
+        let mut judged = Judged { failed: Vec::new(), end: Position::ZERO };
+        if preconditions.is_empty() {
+            return judged;
+        }
+        let streams = self.index.read();
+        for Precondition { stream, hash, expected } in preconditions {
+            let head = streams.find(*hash, stream).and_then(|number| streams.head(number));
+            if let Some(head) = head {
+                judged.end = judged.end.max(head.position.plus(1));
+            }
+            if !expected.holds(head) {
+                let (stream, expected) = (stream.clone(), *expected);
+                judged.failed.push(FailedPrecondition { stream, expected, actual: head });
+            }
+        }
+        judged
+    }
+
+    fn replay(&self, batch: &mut PreparedBatch) -> Option<replay::Original> {
+        let ids = batch.event_ids.as_deref()?;
+        let encoded = batch.encoded.as_mut()?;
+        replay::find(encoded, ids, &batch.preconditions, &self.index, &self.segments.snapshot())
+    }
+
+    /// Writes into the batch which version each of its streams goes on with.
+    fn note_versions(&mut self, encoded: &mut EncodedBatch, hashes: &[u64]) {
+        self.numbers.clear();
+        let streams = self.index.read();
+        let table = encoded.streams();
+        for (index, hash) in (0_u32..).zip(hashes) {
+            let name = table.name(index).unwrap_or_default();
+            self.numbers.push(streams.find(*hash, name));
+        }
+        for (index, number) in (0_u32..).zip(&self.numbers) {
+            let version = number.map(|number| streams.next_version(number)).unwrap_or_default();
+            encoded.set_first_version(index, version);
+        }
+    }
+
+    /// Notes the events of a batch that has been stored.
+    fn update_index(&mut self, encoded: &EncodedBatch, hashes: &[u64], first: Position) {
+        let Self { index, numbers, .. } = self;
+        index.update(|streams| {
+            let table = encoded.streams();
+            for ((at, hash), number) in (0_u32..).zip(hashes).zip(numbers.iter_mut()) {
+                number.get_or_insert_with(|| {
+                    streams.find_or_add(*hash, table.name(at).unwrap_or_default())
+                });
+            }
+            for (offset, stream) in (0_u64..).zip(encoded.event_streams()) {
+                if let Some(Some(number)) = numbers.get(stream as usize) {
+                    streams.push(*number, first.plus(offset));
+                }
+            }
+        });
+    }
+
+    /// Seals the active segment and goes on in the next one.
+    ///
+    /// No sync here: the group's own covers the header and what follows it. If the seal does not
+    /// reach the disk before a crash, recovery makes it again from the header, which repeats the
+    /// seal's time and synced position and names its checksum. It is synced in the background.
+    fn roll_over(&mut self, now: CommitTime, group: &mut Group) -> Result<(), AppendError> {
+        let Some(source) = &mut self.source else { return Err(AppendError::Closed) };
+        let prepared = source.take().map_err(|error| match error.is_full() {
+            true => AppendError::Full(error),
+            false => AppendError::NoSegment(error),
+        })?;
+        let time = now.max(self.active.chain().time);
+        let synced = self.watermarks.synced();
+        self.active
+            .append_control(ControlKind::Seal, time, synced)
+            .map_err(|error| self.fail("seal", error, group))?;
+        let header = SegmentHeader {
+            sequence: prepared.sequence,
+            capacity: prepared.region.capacity(),
+            base_position: self.active.chain().position,
+            created_at: time,
+            synced_position: synced,
+            predecessor: Some(quipu_format::Predecessor {
+                end: self.active.end(),
+                checksum: self.active.chain().previous,
+            }),
+            ..self.header
+        };
+        let name = segment_name(header.sequence);
+        let activated = ActiveSegment::activate(prepared, &header, self.mode);
+        let next = activated.map_err(|error| self.fail("write the header of", error, group))?;
+        self.segments.push(Arc::clone(next.segment()));
+        group.touch(next.file(), || name);
+        let full = std::mem::replace(&mut self.active, next);
+        self.header = header;
+        let name = full.segment().name();
+        if let Some(source) = &mut self.source {
+            source.retire(Sealed { file: Arc::clone(full.file()), name });
+        }
+        Ok(())
+    }
+
+    /// Shuts the latch after a failed store.
+    fn fail(&self, operation: &'static str, error: io::Error, group: &mut Group) -> AppendError {
+        let cause = IoError::new(operation, self.active.segment().name(), error)
+            .at(self.active.end().as_u64());
+        let cause = self.latch.trip(cause);
+        group.failure.get_or_insert_with(|| cause.clone());
+        AppendError::OutcomeUnknown(cause)
+    }
+}
+
+/// The result of judging a batch's preconditions.
+struct Judged {
+    failed: Vec<FailedPrecondition>,
+    /// Everything that was looked at lies below this position.
+    end: Position,
+}

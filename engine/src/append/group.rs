@@ -1,0 +1,53 @@
+//! What one sync makes durable.
+//!
+//! Owns: [`Group`]: the answers that wait for it, and the files it touched. Calls nothing.
+
+use std::sync::Arc;
+
+use quipu_format::Position;
+
+use super::ticket::{Answer, Responder};
+use crate::storage::{File, IoError};
+
+/// The outcome of looking at one batch, not told yet.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) answer: Answer,
+    /// Whether the answer is that a batch was stored.
+    pub(crate) stored: bool,
+}
+
+/// A file with frames that are not known to be durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Touched {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) name: String,
+}
+
+/// The batches that one sync makes durable, and the answers that wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) answers: Vec<(Responder, Staged)>,
+    /// The files that it stored frames in, in the order of the log.
+    pub(crate) touched: Vec<Touched>,
+    /// The written end of the log behind the group.
+    pub(crate) end: Position,
+    /// Whether a batch in it, or a caller, asks for a sync.
+    pub(crate) needs_sync: bool,
+    /// Refusals in it speak of events below this position.
+    pub(crate) judged_end: Position,
+    /// Frame bytes stored.
+    pub(crate) stored_bytes: u64,
+    /// The failed store that ended it.
+    pub(crate) failure: Option<IoError>,
+}
+
+impl Group {
+    /// Notes that frames were stored in a file.
+    pub(crate) fn touch(&mut self, file: &Arc<dyn File>, name: impl FnOnce() -> String) {
+        let known = self.touched.last().is_some_and(|last| Arc::ptr_eq(&last.file, file));
+        if !known {
+            self.touched.push(Touched { file: Arc::clone(file), name: name() });
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! The data path of appends, and who may be where in it.
+//!
+//! Owns: [`Pipeline`]: the queue, the committer, the publisher, and the locks around them. May
+//! call: committer, publisher, ticket. The threads that run it are in [`super::writer`].
+//!
+//! ```text
+//!  callers --> queue --> [intake] --> [committer] --> [publisher] --> tickets
+//!                          who takes    decides,        syncs,
+//!                          the next     stores          makes visible
+//! ```
+//!
+//! Three locks, always taken in this order. Two threads take turns as the writer: one holds intake
+//! and committer and stores its group while the other holds the publisher and waits for the disk.
+//! The first then waits for the publisher, takes in what has come meanwhile, lets go of intake and
+//! committer, and syncs. So copying and syncing overlap, a group is as large as the disk is slow,
+//! and whoever wakes callers does so while the next group is under way.
+//!
+//! A caller may take a turn itself, "in place", when nobody is in the way: it needs no hand-over.
+//! That is for buffered appends, and for logs without threads.
+//!
+//! Invariants:
+//! - One caller's batches are committed in its order: in place only if nothing of the queue is
+//!   still to be stored (`pending` is raised before a batch is sent, and lowered under the
+//!   committer's lock).
+//! - Groups are published in the order in which they were stored: the publisher's lock is taken
+//!   before the committer's is let go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use parking_lot::{Mutex, MutexGuard};
+
+use super::batch::PreparedBatch;
+use super::committer::Committer;
+use super::group::{Group, Staged};
+use super::publisher::Publisher;
+use super::receipt::Committed;
+use super::ticket::{Answer, Responder, Ticket};
+use crate::clock::Clock;
+use crate::error::AppendError;
+use crate::storage::IoError;
+use crate::storage::latch::Latch;
+use crate::watermark::Watermarks;
+
+/// What callers put into the queue.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A batch to be committed.
+    Append(Box<PreparedBatch>, Responder),
+    /// All that was committed before is to be durable.
+    Sync(Responder),
+    /// Something was committed in place: look at what is due.
+    Nudge,
+    /// Nothing comes after this.
+    Close(Responder),
+}
+
+/// Bounds and delays, from the options.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) group_batches_max: usize,
+    pub(crate) group_bytes_max: u64,
+    pub(crate) sync_interval: Option<Duration>,
+    pub(crate) idle_mark_after: Duration,
+}
+
+/// The data path of appends.
+pub(crate) struct Pipeline {
+    intake: Mutex<Intake>,
+    committer: Mutex<Committer>,
+    publisher: Mutex<Publisher>,
+    sender: Sender<Message>,
+    /// Batches submitted and not yet stored or refused.
+    pending: AtomicUsize,
+    /// Set under the committer's lock.
+    closed: AtomicBool,
+    /// Whether the writer looks at what is due without being told.
+    watching: AtomicBool,
+    watermarks: Arc<Watermarks>,
+    latch: Arc<Latch>,
+    clock: Clock,
+    limits: Limits,
+}
+
+/// The receiving end of the queue.
+struct Intake {
+    receiver: Receiver<Message>,
+    /// When buffered batches are to be synced.
+    sync_due: Option<Instant>,
+}
+
+/// What the writer does next.
+enum Due {
+    Message(Message),
+    /// Buffered batches have waited for the interval.
+    Sync,
+    /// It has been quiet: note how far the log is durable.
+    Mark,
+}
+
+impl Pipeline {
+    pub(crate) fn new(
+        committer: Committer,
+        publisher: Publisher,
+        queue: (Sender<Message>, Receiver<Message>),
+        clock: Clock,
+        limits: Limits,
+    ) -> Self {
+        let (sender, receiver) = queue;
+        Self {
+            intake: Mutex::new(Intake { receiver, sync_due: None }),
+            watermarks: Arc::clone(&committer.watermarks),
+            latch: Arc::clone(&committer.latch),
+            committer: Mutex::new(committer),
+            publisher: Mutex::new(publisher),
+            sender,
+            pending: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            watching: AtomicBool::new(false),
+            clock,
+            limits,
+        }
+    }
+
+    /// Hands a batch over. Waits for a place in the queue.
+    pub(crate) fn submit(&self, batch: PreparedBatch) -> Ticket {
+        let (ticket, responder) = Ticket::new();
+        // Before it is sent, so that nothing of this caller's can overtake it in place.
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        self.send(Message::Append(Box::new(batch), responder));
+        ticket
+    }
+
+    /// Asks for everything committed so far to be made durable.
+    pub(crate) fn submit_sync(&self) -> Ticket {
+        let (ticket, responder) = Ticket::new();
+        self.send(Message::Sync(responder));
+        ticket
+    }
+
+    /// Asks for the end: all before is committed and durable, nothing comes after.
+    pub(crate) fn submit_close(&self) -> Ticket {
+        let (ticket, responder) = Ticket::new();
+        self.send(Message::Close(responder));
+        ticket
+    }
+
+    /// Commits a batch on the caller's thread if nobody is in the way; else gives it back.
+    #[allow(clippy::result_large_err)] // the batch goes back to the one who gave it, on its stack
+    pub(crate) fn try_in_place(&self, batch: PreparedBatch) -> Result<Answer, PreparedBatch> {
+        if self.pending.load(Ordering::SeqCst) != 0 {
+            return Err(batch);
+        }
+        let Some(committer) = self.committer.try_lock() else { return Err(batch) };
+        let Some(publisher) = self.publisher.try_lock() else { return Err(batch) };
+        // Again under the lock: a batch of this caller's cannot have come, but one that another
+        // thread has handed over on its behalf may have.
+        if self.pending.load(Ordering::SeqCst) != 0 {
+            return Err(batch);
+        }
+        let answer = self.commit_alone(batch, committer, publisher);
+        if self.limits.sync_interval.is_some() && !self.watching.swap(true, Ordering::SeqCst) {
+            // If the queue is full the writer is awake anyway.
+            let _ = self.sender.try_send(Message::Nudge);
+        }
+        Ok(answer)
+    }
+
+    /// Commits a batch on the caller's thread, waiting for whoever is in the way. For logs without
+    /// threads.
+    pub(crate) fn in_place(&self, batch: PreparedBatch) -> Answer {
+        let committer = self.committer.lock();
+        let publisher = self.publisher.lock();
+        self.commit_alone(batch, committer, publisher)
+    }
+
+    /// Syncs on the caller's thread. For logs without threads.
+    pub(crate) fn sync_in_place(&self) -> Answer {
+        let committer = self.committer.lock();
+        let mut publisher = self.publisher.lock();
+        let end = committer.active.chain().position;
+        let group = Group { end, needs_sync: true, ..Group::default() };
+        self.run_alone(group, Committed::nothing(end, self.clock.now()), &mut publisher)
+    }
+
+    /// Closes on the caller's thread, which is the last that does anything.
+    pub(crate) fn close_in_place(&self) -> Answer {
+        let answer = self.sync_in_place();
+        self.shut();
+        answer
+    }
+
+    /// Ends the preparation of segments; after the log has been closed.
+    pub(crate) fn stop_preparing(&self) {
+        let source = self.committer.lock().source.take();
+        drop(source);
+    }
+
+    /// One turn of the writer. `false`: the log is closed.
+    pub(crate) fn turn(&self) -> bool {
+        let _guard = ShutOnPanic(&self.latch);
+        let mut intake = self.intake.lock();
+        if self.closed.load(Ordering::SeqCst) {
+            return false;
+        }
+        let due = self.wait(&mut intake);
+        let mut committer = self.committer.lock();
+        let mut group = Group::default();
+        let mut closing = None;
+        match due {
+            Due::Message(message) => closing = self.take_in(message, &mut committer, &mut group),
+            Due::Sync => group.needs_sync = true,
+            Due::Mark => committer.mark(self.clock.now(), &mut group),
+        }
+        if closing.is_none() {
+            closing = self.drain(&intake, &mut committer, &mut group);
+        }
+        let mut publisher = self.publisher.lock();
+        if closing.is_none() {
+            // What has come while the group in front was being synced.
+            closing = self.drain(&intake, &mut committer, &mut group);
+        }
+        group.end = committer.active.chain().position;
+        group.needs_sync |= closing.is_some();
+        drop(committer);
+        let Some(closer) = closing else {
+            drop(intake);
+            let answers = publisher.publish(group);
+            drop(publisher);
+            Responder::answer_all(answers);
+            return true;
+        };
+        let answers = publisher.publish(group);
+        drop(publisher);
+        Responder::answer_all(answers);
+        self.shut();
+        // What was sent behind the close is dropped, and its tickets say so.
+        while intake.receiver.try_recv().is_ok() {}
+        let end = self.watermarks.published();
+        let closed = self.latch.check().map_err(AppendError::Poisoned);
+        let answer = closed.map(|()| Committed::nothing(end, self.clock.now()));
+        Responder::answer_all([(closer, answer)]);
+        false
+    }
+
+    /// Waits for the next thing to do.
+    fn wait(&self, intake: &mut Intake) -> Due {
+        loop {
+            if let Ok(message) = intake.receiver.try_recv() {
+                return Due::Message(message);
+            }
+            // First say that one wants to be told, then look: what comes in between is told.
+            self.watching.store(false, Ordering::SeqCst);
+            let before = self.watermarks.written();
+            let unmarked = self.committer.lock().has_unmarked_sync();
+            let interval = self.limits.sync_interval.filter(|_| before > self.watermarks.synced());
+            intake.sync_due = match (interval, intake.sync_due) {
+                (None, _) => None,
+                (Some(_), Some(due)) => Some(due),
+                (Some(interval), None) => Instant::now().checked_add(interval),
+            };
+            let until_sync =
+                intake.sync_due.map(|due| due.saturating_duration_since(Instant::now()));
+            let until_mark = unmarked.then_some(self.limits.idle_mark_after);
+            let Some(timeout) = until_sync.into_iter().chain(until_mark).min() else {
+                match intake.receiver.recv() {
+                    Ok(message) => return Due::Message(message),
+                    // The pipeline itself holds a sender.
+                    Err(_) => unreachable!("the queue has a sender as long as it has a receiver"),
+                }
+            };
+            self.watching.store(true, Ordering::SeqCst);
+            match intake.receiver.recv_timeout(timeout) {
+                Ok(message) => return Due::Message(message),
+                Err(RecvTimeoutError::Disconnected) => {
+                    unreachable!("the queue has a sender as long as it has a receiver")
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if intake.sync_due.is_some_and(|due| due <= Instant::now()) {
+                intake.sync_due = None;
+                return Due::Sync;
+            }
+            let quiet = self.watermarks.written() == before;
+            if unmarked && quiet && timeout >= self.limits.idle_mark_after {
+                return Due::Mark;
+            }
+        }
+    }
+
+    /// Stores what waits in the queue, as long as the group has room. Gives the closer, if met.
+    fn drain(
+        &self,
+        intake: &Intake,
+        committer: &mut Committer,
+        group: &mut Group,
+    ) -> Option<Responder> {
+        while group.answers.len() < self.limits.group_batches_max
+            && group.stored_bytes < self.limits.group_bytes_max
+        {
+            let Ok(message) = intake.receiver.try_recv() else { return None };
+            if let Some(closer) = self.take_in(message, committer, group) {
+                return Some(closer);
+            }
+        }
+        None
+    }
+
+    /// Does what a message asks for. Gives the closer, if that is what it was.
+    fn take_in(
+        &self,
+        message: Message,
+        committer: &mut Committer,
+        group: &mut Group,
+    ) -> Option<Responder> {
+        match message {
+            Message::Append(batch, mut responder) => {
+                responder.mark_stored();
+                let staged = committer.append(*batch, self.clock.now(), group);
+                group.answers.push((responder, staged));
+                self.pending.fetch_sub(1, Ordering::SeqCst);
+            }
+            Message::Sync(responder) => {
+                group.needs_sync = true;
+                let end = committer.active.chain().position;
+                let answer = Ok(Committed::nothing(end, self.clock.now()));
+                group.answers.push((responder, Staged { answer, stored: false }));
+            }
+            Message::Nudge => {}
+            Message::Close(responder) => return Some(responder),
+        }
+        None
+    }
+
+    fn commit_alone(
+        &self,
+        batch: PreparedBatch,
+        mut committer: MutexGuard<'_, Committer>,
+        mut publisher: MutexGuard<'_, Publisher>,
+    ) -> Answer {
+        let _guard = ShutOnPanic(&self.latch);
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(AppendError::Closed);
+        }
+        let mut group = Group::default();
+        let staged = committer.append(batch, self.clock.now(), &mut group);
+        group.end = committer.active.chain().position;
+        drop(committer);
+        publisher.publish_one(group, staged)
+    }
+
+    fn run_alone(&self, group: Group, committed: Committed, publisher: &mut Publisher) -> Answer {
+        let _guard = ShutOnPanic(&self.latch);
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(AppendError::Closed);
+        }
+        publisher.publish_one(group, Staged { answer: Ok(committed), stored: false })
+    }
+
+    /// Stores the close frame and lets nothing in any more. All before has been published.
+    fn shut(&self) {
+        let mut committer = self.committer.lock();
+        let mut publisher = self.publisher.lock();
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let mut group = Group::default();
+        committer.close(self.clock.now(), &mut group);
+        group.end = committer.active.chain().position;
+        let nobody = publisher.publish(group);
+        debug_assert!(nobody.is_empty(), "a close frame answers nobody");
+    }
+
+    fn send(&self, message: Message) {
+        // The receiver lives as long as the pipeline does; after the end messages are dropped with
+        // it, or by whoever finds the log closed, and their responders say so.
+        if self.closed.load(Ordering::SeqCst) {
+            return;
+        }
+        let sent = self.sender.send(message);
+        debug_assert!(sent.is_ok(), "the pipeline holds the receiver");
+        if self.closed.load(Ordering::SeqCst) {
+            // Closed meanwhile: nobody takes it in any more.
+            while self.intake.lock().receiver.try_recv().is_ok() {}
+        }
+    }
+}
+
+/// Shuts the latch if the one who decides or publishes panics: its state may be half changed.
+struct ShutOnPanic<'a>(&'a Latch);
+
+impl Drop for ShutOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = std::io::Error::other("the writer panicked");
+            self.0.trip(IoError::new("append to", "the log", error));
+        }
+    }
+}

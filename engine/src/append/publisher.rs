@@ -1,0 +1,100 @@
+//! The one that makes groups durable and visible.
+//!
+//! Owns: [`Publisher`]. May call: storage's files, the latch, the watermarks. Whoever holds it
+//! publishes; groups pass through in the order in which they were stored.
+//!
+//! The order of effects, on which the contract rests:
+//! 1. every file with frames that are not durable is synced, oldest first;
+//! 2. then, and only then, the synced mark rises;
+//! 3. then the published mark: readers see the group;
+//! 4. then callers are answered: whoever hears of a commit can read it.
+//!
+//! If 1 fails, the latch shuts and 2 and 3 never happen. A sync is never tried again: after a
+//! failed one the kernel takes the pages for clean.
+
+use std::sync::Arc;
+
+use super::group::{Group, Staged, Touched};
+use super::ticket::{Answer, Responder};
+use crate::error::AppendError;
+use crate::storage::IoError;
+use crate::storage::latch::Latch;
+use crate::watermark::Watermarks;
+
+/// Makes groups durable and visible, one after the other.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    watermarks: Arc<Watermarks>,
+    latch: Arc<Latch>,
+    /// Files with frames that are not known to be durable, oldest first.
+    unsynced: Vec<Touched>,
+}
+
+impl Publisher {
+    pub(crate) fn new(watermarks: Arc<Watermarks>, latch: Arc<Latch>) -> Self {
+        Self { watermarks, latch, unsynced: Vec::new() }
+    }
+
+    /// Takes a group to where its answers are true, and gives them.
+    #[must_use = "callers wait for the answers"]
+    pub(crate) fn publish(&mut self, mut group: Group) -> Vec<(Responder, Answer)> {
+        let answers = std::mem::take(&mut group.answers);
+        let advanced = self.advance(group);
+        let answer = |staged: Staged| match &advanced {
+            Ok(()) => staged.answer,
+            Err(cause) => Err(not_durable(&staged, cause)),
+        };
+        answers.into_iter().map(|(responder, staged)| (responder, answer(staged))).collect()
+    }
+
+    /// As [`Publisher::publish`], for a group of one whose caller waits here.
+    pub(crate) fn publish_one(&mut self, group: Group, staged: Staged) -> Answer {
+        match self.advance(group) {
+            Ok(()) => staged.answer,
+            Err(cause) => Err(not_durable(&staged, &cause)),
+        }
+    }
+
+    /// Makes the group durable, if it asks for that, and then visible.
+    fn advance(&mut self, group: Group) -> Result<(), IoError> {
+        let Group { touched, end, needs_sync, judged_end, failure, .. } = group;
+        for file in touched {
+            let known = self.unsynced.iter().any(|known| Arc::ptr_eq(&known.file, &file.file));
+            if !known {
+                self.unsynced.push(file);
+            }
+        }
+        if let Some(cause) = failure {
+            return Err(cause);
+        }
+        if needs_sync || judged_end > self.watermarks.synced() {
+            self.sync(end)?;
+        } else {
+            self.latch.check()?;
+        }
+        self.watermarks.publish(end);
+        Ok(())
+    }
+
+    fn sync(&mut self, end: quipu_format::Position) -> Result<(), IoError> {
+        self.latch.check()?;
+        for Touched { file, name } in &self.unsynced {
+            file.sync().map_err(|error| self.latch.trip(IoError::new("sync", name, error)))?;
+        }
+        // The background's sync of a seal may have failed meanwhile: then this one proves nothing.
+        self.latch.check()?;
+        self.unsynced.clear();
+        self.watermarks.sync(end);
+        Ok(())
+    }
+}
+
+/// What a caller is told whose group did not become durable.
+fn not_durable(staged: &Staged, cause: &IoError) -> AppendError {
+    match &staged.answer {
+        _ if staged.stored => AppendError::OutcomeUnknown(cause.clone()),
+        // A refusal or a check speaks of what may not last; nothing of it was written all the same.
+        Ok(_) | Err(AppendError::PreconditionFailed(_)) => AppendError::Poisoned(cause.clone()),
+        Err(error) => error.clone(),
+    }
+}

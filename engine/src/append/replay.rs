@@ -1,0 +1,136 @@
+//! Recognising a batch that is there already.
+//!
+//! Owns: [`find`]. May call: index, segment, the format. Runs only for a batch that asks for it and
+//! whose preconditions have failed.
+//!
+//! A precondition that places events (`NoStream`, `Exact`, `LastPosition` on a stream that the
+//! batch writes) says where the stream's first event of this batch would have gone. If a batch is
+//! stored there whose events are, by id, stream and order, exactly the ones submitted, this is it.
+//! No cache is involved: what is recognised today is recognised after any number of restarts.
+
+use std::sync::Arc;
+
+use quipu_format::{
+    Body, CommitTime, EncodedBatch, EventId, Frame, FrameKind, Position, StreamTable,
+};
+
+use super::batch::Precondition;
+use super::expected::ExpectedVersion;
+use crate::index::{StreamIndex, Streams};
+use crate::segment::reader::Segment;
+use crate::segment::set;
+
+/// Where the batch was committed, and when. Its versions are noted in the batch given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Original {
+    pub(crate) first_position: Position,
+    pub(crate) commit_time: CommitTime,
+}
+
+/// Finds the stored batch that `batch` repeats.
+pub(crate) fn find(
+    batch: &mut EncodedBatch,
+    ids: &[EventId],
+    preconditions: &[Precondition],
+    index: &StreamIndex,
+    segments: &[Arc<Segment>],
+) -> Option<Original> {
+    let at = {
+        let streams = index.read();
+        let table = batch.streams();
+        let placing = |precondition: &&Precondition| is_written(&table, &precondition.stream);
+        let mut places =
+            preconditions.iter().filter(placing).filter_map(|one| place(&streams, one));
+        let first = places.next()??;
+        // Every stream that is placed must be placed in the same frame, which is checked below by
+        // comparing whole batches; one that is not there at all settles it now.
+        if places.any(|place| place.is_none()) {
+            return None;
+        }
+        first
+    };
+    let segment = segments.get(set::holding(segments, at)?)?;
+    let frame = frame_holding(segment, at)?;
+    if !is_same(&frame, batch, ids) || !continues(&frame, batch, preconditions, index) {
+        return None;
+    }
+    for stream in 0..batch.stream_count() {
+        batch.set_first_version(stream, frame.first_version(stream)?);
+    }
+    let header = frame.header;
+    Some(Original { first_position: header.first_position, commit_time: header.commit_time })
+}
+
+/// Where the precondition's stream would have gone on: `None` if it places nothing, `Some(None)` if
+/// nothing stands there.
+fn place(streams: &Streams, precondition: &Precondition) -> Option<Option<Position>> {
+    let number = streams.find(precondition.hash, &precondition.stream);
+    let version = match precondition.expected {
+        ExpectedVersion::NoStream => quipu_format::Version::ZERO,
+        ExpectedVersion::Exact(version) => version.plus(1),
+        ExpectedVersion::LastPosition(position) => {
+            match number.and_then(|number| streams.version_at(number, position)) {
+                Some(version) => version.plus(1),
+                None => return Some(None),
+            }
+        }
+        ExpectedVersion::Any | ExpectedVersion::StreamExists => return None,
+    };
+    Some(number.and_then(|number| streams.position(number, version)))
+}
+
+/// Whether the frame holds exactly these events, by id and stream, in this order.
+fn is_same(frame: &Frame<'_>, batch: &EncodedBatch, ids: &[EventId]) -> bool {
+    let Ok(body) = Body::decode(frame) else { return false };
+    let (stored, given) = (body.streams(), batch.streams());
+    frame.header.event_count as usize == ids.len()
+        && stored.len() == given.len()
+        && stored.names().eq(given.names())
+        && body.events().zip(ids.iter().zip(batch.event_streams())).all(|(event, (id, stream))| {
+            event.is_ok_and(|event| event.id == Some(*id) && event.stream == stream)
+        })
+}
+
+/// Whether the frame stands where every placing precondition would have put it.
+fn continues(
+    frame: &Frame<'_>,
+    batch: &EncodedBatch,
+    preconditions: &[Precondition],
+    index: &StreamIndex,
+) -> bool {
+    let streams = index.read();
+    let table = batch.streams();
+    let first_version = |name: &str| {
+        let (at, _) = (0_u32..).zip(table.names()).find(|(_, known)| *known == Ok(name))?;
+        frame.first_version(at)
+    };
+    preconditions.iter().filter(|one| is_written(&table, &one.stream)).all(|one| {
+        let expected = match one.expected {
+            ExpectedVersion::Any | ExpectedVersion::StreamExists => return true,
+            ExpectedVersion::NoStream => Some(quipu_format::Version::ZERO),
+            ExpectedVersion::Exact(version) => Some(version.plus(1)),
+            ExpectedVersion::LastPosition(position) => streams
+                .find(one.hash, &one.stream)
+                .and_then(|number| streams.version_at(number, position))
+                .map(|version| version.plus(1)),
+        };
+        expected.is_some() && first_version(&one.stream) == expected
+    })
+}
+
+fn is_written(table: &StreamTable<'_>, stream: &str) -> bool {
+    table.names().any(|name| name == Ok(stream))
+}
+
+/// The batch's frame that holds the event at `position`.
+fn frame_holding(segment: &Segment, position: Position) -> Option<Frame<'_>> {
+    let mut offset = segment.landmarks().before(position);
+    loop {
+        let header = segment.header_at(offset).ok()??;
+        if header.kind == FrameKind::Batch && position < header.end_position() {
+            let frame = segment.frame_at(offset, true).ok()??;
+            return (header.first_position <= position).then_some(frame);
+        }
+        offset = offset.plus(u64::from(header.frame_bytes));
+    }
+}

@@ -1,0 +1,39 @@
+//! The writer's threads: a few lines around [`Pipeline::turn`].
+//!
+//! Owns: [`WriterThreads`]. Two of them take turns, so that one stores the next group while the
+//! other waits for the disk.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::pipeline::Pipeline;
+
+/// The running writer.
+#[derive(Debug)]
+pub(crate) struct WriterThreads {
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// One stores, one waits for the disk.
+const THREADS: usize = 2;
+
+impl WriterThreads {
+    pub(crate) fn start(pipeline: &Arc<Pipeline>) -> io::Result<Self> {
+        let mut threads = Vec::with_capacity(THREADS);
+        for _ in 0..THREADS {
+            let pipeline = Arc::clone(pipeline);
+            let run = move || while pipeline.turn() {};
+            threads.push(thread::Builder::new().name("quipu-writer".to_owned()).spawn(run)?);
+        }
+        Ok(Self { threads })
+    }
+
+    /// Waits for the threads, which end when the pipeline has been closed.
+    pub(crate) fn join(self) {
+        for thread in self.threads {
+            // A writer that panicked has shut the latch, which every caller is told of.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The errors of each family of operation, and what they say to do.
+//!
+//! Owns: [`AppendError`] and its parts here, [`OpenError`] and [`ReadError`] in files of their own,
+//! and [`IoError`], which every I/O failure is wrapped in and which storage owns.
+
+mod append;
+mod open;
+mod read;
+
+pub use append::{AppendError, InvalidBatch, Outcome};
+pub use open::{Damage, Fault, OpenError, OpenErrorKind, Proof};
+pub use read::ReadError;
+
+pub use crate::storage::IoError;

@@ -1,0 +1,129 @@
+//! Why an append, a check or a sync was not acknowledged.
+//!
+//! Owns: [`AppendError`], [`InvalidBatch`], [`Outcome`]. Calls nothing.
+
+use std::fmt;
+
+use quipu_format::EncodeError;
+
+use super::IoError;
+use crate::append::expected::{ExpectedVersion, FailedPrecondition};
+
+/// Why a batch was not acknowledged.
+///
+/// The one question a caller must answer is whether the batch may be in the log after all:
+/// [`AppendError::outcome`] says so. Cheap to clone: every waiter of a failed group gets one.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// One or more preconditions did not hold; all of them are listed. Nothing was written. Read
+    /// the streams again and decide anew.
+    #[error("{}", Joined(.0))]
+    PreconditionFailed(Box<[FailedPrecondition]>),
+    /// The batch breaks a rule or a limit. Nothing was written. Mend the caller.
+    #[error("the batch is invalid: {0}")]
+    InvalidBatch(InvalidBatch),
+    /// The batch does not fit into a segment. Nothing was written. Split it, or open the log with
+    /// larger segments.
+    #[error("the batch takes {frame_bytes} bytes, a segment has room for {frame_bytes_max}")]
+    TooLarge {
+        /// What the batch takes.
+        frame_bytes: u64,
+        /// What fits.
+        frame_bytes_max: u64,
+    },
+    /// There is no room for another segment. Nothing was written, and nothing is latched: make
+    /// room and append again.
+    #[error("the disk is full, the batch was not written: {0}")]
+    Full(IoError),
+    /// Another segment could not be prepared, for a reason other than room. Nothing was written,
+    /// and nothing is latched: append again.
+    #[error("no segment could be prepared, the batch was not written: {0}")]
+    NoSegment(IoError),
+    /// The log was opened for reading only. Nothing was written.
+    #[error("the log is open for reading only")]
+    ReadOnly,
+    /// The log was closed before the batch was looked at. Nothing was written.
+    #[error("the log is closed")]
+    Closed,
+    /// The ticket was polled again after it had given its answer.
+    #[error("the ticket has given its answer before")]
+    AnswerTaken,
+    /// An earlier write or sync failed and the log takes no more. Nothing of this batch was
+    /// written. Reads of what was durable go on; open the log again to go on writing.
+    #[error("the log stopped after a failed write, open it again: {0}")]
+    Poisoned(IoError),
+    /// A write or sync failed after the batch may have reached the disk: it is there whole or not
+    /// at all, and opening the log again settles which. Retry only what is idempotent.
+    #[error("it is unknown whether the batch was committed, open the log again: {0}")]
+    OutcomeUnknown(IoError),
+}
+
+/// Whether a batch that was not acknowledged may be in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Certainly not there, now or later.
+    NotApplied,
+    /// There whole or not at all; opening the log again settles which.
+    Unknown,
+}
+
+impl AppendError {
+    /// Whether the batch may be in the log.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::OutcomeUnknown(_) | Self::AnswerTaken => Outcome::Unknown,
+            _ => Outcome::NotApplied,
+        }
+    }
+
+    /// The preconditions that did not hold; empty if that was not the reason.
+    #[must_use]
+    pub fn failed_preconditions(&self) -> &[FailedPrecondition] {
+        match self {
+            Self::PreconditionFailed(failed) => failed,
+            _ => &[],
+        }
+    }
+}
+
+/// Which rule a batch breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidBatch {
+    /// Neither events nor preconditions.
+    #[error("it has neither events nor preconditions")]
+    Empty,
+    /// Two different expectations for one stream.
+    #[error("stream {stream:?} is expected to be {first:?} and {second:?}")]
+    ContradictoryExpectations {
+        /// The stream.
+        stream: String,
+        /// The first expectation.
+        first: ExpectedVersion,
+        /// The one that differs.
+        second: ExpectedVersion,
+    },
+    /// [`Batch::idempotent`](crate::Batch::idempotent) was called after the first event.
+    #[error("idempotent() must be called before the first event")]
+    IdempotentTooLate,
+    /// A name, type, tag or the batch itself is too long or too short.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// Lists failed preconditions in one line.
+struct Joined<'a>(&'a [FailedPrecondition]);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, failed) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{failed}")?;
+        }
+        Ok(())
+    }
+}

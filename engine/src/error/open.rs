@@ -1,0 +1,224 @@
+//! Why a directory was not opened as a log.
+//!
+//! Owns: [`OpenError`], [`Damage`], [`Proof`]. Calls nothing. A refused open has changed nothing
+//! on disk, except that a missing directory or lock file may have been made.
+
+use quipu_format::{FrameError, LogId, Position, SegmentHeaderError, SegmentSeq};
+
+use super::IoError;
+
+/// Why a directory was not opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another handle, here or in another process, writes this log. Close it, or open for reading.
+    #[error("{directory} is in use by {}, close it there or open it for reading", Holder(.pid))]
+    InUse {
+        /// The directory.
+        directory: String,
+        /// The holder's process id, where it is known.
+        pid: Option<u32>,
+    },
+    /// The path is there and is no directory.
+    #[error("{path} is not a directory")]
+    NotADirectory {
+        /// The path.
+        path: String,
+    },
+    /// There is no log in the directory, and it was not to be created.
+    #[error("{directory} holds no log")]
+    NoLog {
+        /// The directory.
+        directory: String,
+    },
+    /// The directory or a file in it may not be written. Open for reading, or mend the rights.
+    #[error("{directory} cannot be written, open it for reading or mend its rights: {source}")]
+    NotWritable {
+        /// The directory.
+        directory: String,
+        /// What the system said.
+        source: IoError,
+    },
+    /// A file is named like a segment and is none. Move it away if it does not belong there.
+    #[error("{file} is not a segment of a log: {source}")]
+    NotASegment {
+        /// The file.
+        file: String,
+        /// What stands there.
+        source: SegmentHeaderError,
+    },
+    /// A segment was written by a release that this one cannot read.
+    #[error("{file} needs a newer release: {source}")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// The version or feature flags.
+        source: SegmentHeaderError,
+    },
+    /// A segment belongs to another log. Move it away.
+    #[error("{file} belongs to the log {found}, this is {expected}")]
+    ForeignSegment {
+        /// The file.
+        file: String,
+        /// The id of the log's first segment.
+        expected: LogId,
+        /// The id in this one.
+        found: LogId,
+    },
+    /// A segment has the name of another one: a copy, or renamed.
+    #[error("{file} is segment {found} by its header, rename it back or move it away")]
+    Misnamed {
+        /// The file.
+        file: String,
+        /// The sequence number in its header.
+        found: SegmentSeq,
+    },
+    /// Something that had been durable is not there any more.
+    #[error(transparent)]
+    Damaged(Box<Damage>),
+    /// An option is out of range.
+    #[error("option {option} is {found}, it must be {min} to {max}")]
+    Option {
+        /// Which option.
+        option: &'static str,
+        /// Its value.
+        found: u64,
+        /// The least that is allowed.
+        min: u64,
+        /// The most that is allowed.
+        max: u64,
+    },
+    /// A call to the system failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// The kinds of [`OpenError`], for a caller that only wants to know what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OpenErrorKind {
+    /// The caller asked for something that cannot be.
+    Misuse,
+    /// Another writer has it.
+    InUse,
+    /// Something that had been durable is gone, or does not belong here.
+    Damage,
+    /// A newer release wrote it.
+    Unsupported,
+    /// The system failed.
+    Io,
+}
+
+impl OpenError {
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> OpenErrorKind {
+        match self {
+            Self::InUse { .. } => OpenErrorKind::InUse,
+            Self::NotADirectory { .. } | Self::NoLog { .. } | Self::Option { .. } => {
+                OpenErrorKind::Misuse
+            }
+            Self::Unsupported { .. } => OpenErrorKind::Unsupported,
+            Self::NotASegment { .. }
+            | Self::ForeignSegment { .. }
+            | Self::Misnamed { .. }
+            | Self::Damaged(_) => OpenErrorKind::Damage,
+            Self::NotWritable { .. } | Self::Io(_) => OpenErrorKind::Io,
+        }
+    }
+}
+
+/// Something that had been durable is not there any more: where, why it is known, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{file} is damaged at offset {offset}: position {position} had been durable and cannot be read \
+     ({fault}). Proof: {proof}. Open it for reading to get all before position {position}; \
+     restore a backup or salvage the rest"
+)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// Where the first frame stands that does not verify.
+    pub offset: u64,
+    /// The first position that is lost.
+    pub position: Position,
+    /// What is wrong there.
+    pub fault: Fault,
+    /// How it is known.
+    pub proof: Proof,
+}
+
+/// What is wrong at the place where the log ends too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Zeros, where a frame had been.
+    #[error("nothing is written there")]
+    NeverWritten,
+    /// Bytes that are no frame of this place.
+    #[error("{0}")]
+    Frame(FrameError),
+    /// The segment's file is missing.
+    #[error("the file is missing")]
+    MissingFile,
+    /// The segment's header is all zero.
+    #[error("the header was never written")]
+    MissingHeader,
+    /// The segment's header does not verify.
+    #[error("{0}")]
+    Header(SegmentHeaderError),
+    /// The segment's header names another end of the segment before it.
+    #[error("the header does not continue the segment before it")]
+    Unlinked,
+    /// The file is not as long as its header says.
+    #[error("the file is {found} bytes long, its header says {expected}")]
+    Length {
+        /// What the header says.
+        expected: u64,
+        /// How long the file is.
+        found: u64,
+    },
+}
+
+/// How it is known that something durable is gone, and not merely a tail that never was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Proof {
+    /// Something behind the damage verifies and says that more had been durable.
+    #[error("{file} says at offset {offset} that all below position {synced_position} was durable")]
+    Synced {
+        /// The file.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// All below was durable.
+        synced_position: Position,
+    },
+    /// A segment behind it is in use; it cannot have been before this one.
+    #[error("{file} comes after it and is in use")]
+    InUse {
+        /// The later segment.
+        file: String,
+    },
+    /// The length of a segment never changes.
+    #[error("the length of a segment never changes")]
+    FixedLength,
+    /// There are frames behind it, and no header that tells which log they belong to.
+    #[error("{file} has contents that cannot be checked without a header")]
+    Contents {
+        /// The file.
+        file: String,
+    },
+}
+
+/// Writes who holds a lock.
+struct Holder<'a>(&'a Option<u32>);
+
+impl std::fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "process {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
+}

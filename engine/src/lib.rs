@@ -1,0 +1,96 @@
+//! Quipu: an embedded write-ahead-log storage engine for event stores.
+//!
+//! A program links it in and appends batches of events over many streams. A batch is committed
+//! whole or not at all, is refused if a stream is not as the caller expected, takes consecutive
+//! places in one gapless global order, and once acknowledged survives a power cut.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("data");
+//! use quipu::{Batch, Event, ExpectedVersion, Log, Version};
+//!
+//! let log = Log::open(&path)?;
+//! log.append(
+//!     Batch::new()
+//!         .expect("order-1", ExpectedVersion::NoStream)
+//!         .event("order-1", Event::new("OrderPlaced", r#"{"item":9}"#))
+//!         .event("stock-9", Event::new("StockReserved", r#"{"order":1}"#)),
+//! )?;
+//! for event in log.read_stream("order-1", ..) {
+//!     let event = event?;
+//!     println!("{} {} {:?}", event.position(), event.event_type(), event.payload());
+//! }
+//! assert_eq!(log.stream_version("stock-9"), Some(Version::new(0)));
+//! log.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Guarantees
+//!
+//! | once the call has returned | killed process | operating system crash | power cut |
+//! |---|---|---|---|
+//! | `append` under [`Durability::Sync`] | kept | kept | kept |
+//! | `append` under [`Durability::Buffered`] | kept | may be lost | may be lost |
+//! | [`Log::sync`], for all before it | kept | kept | kept |
+//!
+//! What is lost is lost from the end: the history is always a prefix, in whole batches. What had
+//! been durable and is damaged later is reported, never shortened or skipped in silence.
+//!
+//! # The data path
+//!
+//! ```text
+//!  caller's thread            writer's threads, in turns              disk
+//!  ---------------            --------------------------              ----
+//!  Batch: encode,   --> queue --> committer: preconditions,
+//!  checksum                       position, version, time;
+//!                                 one copy ------------------------> active segment
+//!                                 publisher: one fdatasync --------> device
+//!  Ticket           <------------ synced, then visible, then told
+//!
+//!  Log::read  <--- snapshot of segment list and end; frames decoded in place, no copy
+//! ```
+//!
+//! The parts, each with what it may call in its own documentation: storage <- segment <- append,
+//! read, recovery <- log. The format on disk is the crate [`quipu_format`].
+
+#![warn(missing_docs)]
+
+mod append;
+mod clock;
+mod error;
+mod index;
+mod log;
+mod options;
+mod read;
+mod recovery;
+mod segment;
+mod storage;
+mod watermark;
+
+pub use append::batch::Batch;
+pub use append::event::{Event, EventData};
+pub use append::expected::{ExpectedVersion, FailedPrecondition, StreamHead};
+pub use append::receipt::Receipt;
+pub use append::ticket::Ticket;
+pub use error::{
+    AppendError, Damage, Fault, InvalidBatch, IoError, OpenError, OpenErrorKind, Outcome, Proof,
+    ReadError,
+};
+pub use log::Log;
+pub use options::{Durability, Options};
+pub use quipu_format::{CommitTime, EventId, LogId, Position, Tags, Version};
+pub use read::batches::Batches;
+pub use read::events::{Read, ReadEvents};
+pub use read::recorded::{BatchEvent, BatchEvents, RecordedBatch, RecordedEvent};
+pub use read::stream::{ReadStream, ReadStreamEvents};
+pub use recovery::report::RecoveryReport;
+pub use storage::{Preparation, StoreMode};
+
+/// The simulated disk, for the engine's tests and for those who embed it (feature `sim`).
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::storage::Entry;
+    pub use crate::storage::sim::*;
+}

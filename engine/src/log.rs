@@ -1,0 +1,479 @@
+//! The log as a caller holds it.
+//!
+//! Owns: [`Log`], a cheap handle, and what all handles share. May call: everything below it:
+//! recovery, append, read. Puts the parts together and holds no logic of its own.
+//!
+//! Invariant: the directory's lock is held until the writer has ended, in whatever way.
+
+use std::fmt;
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use quipu_format::{Position, Version};
+
+use crate::append::batch::Batch;
+use crate::append::committer::Committer;
+use crate::append::expected::ExpectedVersion;
+use crate::append::pipeline::{Limits, Pipeline};
+use crate::append::publisher::Publisher;
+use crate::append::receipt::Receipt;
+use crate::append::ticket::{Answer, Ticket};
+use crate::append::writer::WriterThreads;
+use crate::clock::Clock;
+use crate::error::{AppendError, OpenError};
+use crate::index::StreamIndex;
+use crate::options::{Durability, Options};
+use crate::read::batches::Batches;
+use crate::read::events::Read;
+use crate::read::range::half_open;
+use crate::read::snapshot::Snapshot;
+use crate::read::stream::ReadStream;
+use crate::recovery::report::RecoveryReport;
+use crate::recovery::{Recovered, RecoveredWriter, recover, recover_read_only};
+use crate::segment::set::SegmentSet;
+use crate::segment::source::{Background, Inline, SegmentSource};
+use crate::segment::writer::frame_bytes_max;
+use crate::storage::latch::Latch;
+use crate::storage::os::OsDirectory;
+use crate::storage::{Directory, DirectoryLock, IoError, LockError};
+use crate::watermark::Watermarks;
+
+/// A log, open for writing and reading or for reading only.
+///
+/// A cheap handle: clones share one log, from any number of threads. When the last one is dropped
+/// the log is closed; [`Log::close`] does the same and says how it went.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("data");
+/// use quipu::{Batch, Event, ExpectedVersion, Log};
+///
+/// let log = Log::open(&path)?;
+/// let receipt = log.append(
+///     Batch::new()
+///         .expect("order-1", ExpectedVersion::NoStream)
+///         .event("order-1", Event::new("OrderPlaced", r#"{"total":12}"#)),
+/// )?;
+/// assert_eq!(receipt.version("order-1"), log.stream_version("order-1"));
+/// log.close()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    /// Dropped with the last handle; the writer's threads hold none.
+    closer: Arc<Closer>,
+}
+
+/// What handles and readers share.
+struct Shared {
+    index: Arc<StreamIndex>,
+    segments: Arc<SegmentSet>,
+    watermarks: Arc<Watermarks>,
+    report: RecoveryReport,
+    options: Options,
+    /// `None`: open for reading only.
+    pipeline: Option<Arc<Pipeline>>,
+    /// Whether batches are committed on the caller's thread, there being no other.
+    threadless: bool,
+}
+
+/// Ends the writer.
+struct Closer {
+    pipeline: Option<Arc<Pipeline>>,
+    threadless: bool,
+    running: Mutex<Option<Running>>,
+}
+
+/// What has to be ended, in the order of the fields.
+struct Running {
+    threads: Option<WriterThreads>,
+    lock: Box<dyn DirectoryLock>,
+}
+
+impl Log {
+    /// Opens the log in `directory` with the default options; creates both if they are missing.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what stands against it; nothing is changed on disk then.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Options::default().open(directory)
+    }
+
+    /// Opens the log in `directory` for reading only; see [`Options::open_read_only`].
+    ///
+    /// # Errors
+    /// [`OpenError`], as for [`Log::open`].
+    pub fn open_read_only(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Options::default().open_read_only(directory)
+    }
+
+    /// The options, to be changed before opening.
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    /// Appends a batch and waits until it is committed: durable, unless the durability chosen for
+    /// the log or the batch says otherwise.
+    ///
+    /// # Errors
+    /// [`AppendError`] says why not, and whether the batch may be in the log after all.
+    pub fn append(&self, batch: Batch) -> Result<Receipt, AppendError> {
+        let (pipeline, prepared) = self.prepare(batch)?;
+        if self.shared.threadless {
+            return pipeline.in_place(prepared).map(Receipt::from);
+        }
+        // A buffered batch needs no sync, and so no other thread, if nobody is in the way.
+        let prepared = match prepared.durability {
+            Durability::Sync => prepared,
+            Durability::Buffered => match pipeline.try_in_place(prepared) {
+                Ok(answer) => return answer.map(Receipt::from),
+                Err(prepared) => prepared,
+            },
+        };
+        pipeline.submit(prepared).wait()
+    }
+
+    /// Hands a batch to the writer and returns at once, unless the queue is full. One caller's
+    /// batches are committed in the order of its calls.
+    ///
+    /// # Errors
+    /// [`AppendError`] if the batch cannot be handed over; everything else is the ticket's answer.
+    pub fn submit(&self, batch: Batch) -> Result<Ticket, AppendError> {
+        let (pipeline, prepared) = self.prepare(batch)?;
+        if self.shared.threadless {
+            return Ok(Ticket::answered(pipeline.in_place(prepared)));
+        }
+        Ok(pipeline.submit(prepared))
+    }
+
+    /// Makes everything committed so far durable. Gives the position below which all is.
+    ///
+    /// # Errors
+    /// [`AppendError`], if a write or sync has failed, or the log is closed or read-only.
+    pub fn sync(&self) -> Result<Position, AppendError> {
+        let pipeline = self.pipeline()?;
+        let receipt = match self.shared.threadless {
+            true => pipeline.sync_in_place().map(Receipt::from)?,
+            false => pipeline.submit_sync().wait()?,
+        };
+        Ok(receipt.first_position())
+    }
+
+    /// Closes the log for all its handles: waits for what was handed over before, makes everything
+    /// durable, notes on disk that nothing was in flight, gives the directory free. Reads that are
+    /// under way go on.
+    ///
+    /// # Errors
+    /// [`AppendError`], if a write or sync has failed before or now.
+    pub fn close(self) -> Result<(), AppendError> {
+        self.closer.close().map(drop)
+    }
+
+    /// The position that the next event gets: the end of what readers see.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.shared.watermarks.published()
+    }
+
+    /// Everything below this position is durable.
+    #[must_use]
+    pub fn synced_end(&self) -> Position {
+        self.shared.watermarks.synced()
+    }
+
+    /// The version of a stream, which is that of its last event; `None`: it has no events.
+    #[must_use]
+    pub fn stream_version(&self, stream: impl AsRef<str>) -> Option<Version> {
+        let head = self.shared.index.head_below(stream.as_ref(), self.end())?;
+        Some(head.version)
+    }
+
+    /// The expectation that a stream stays as it is now: the `:auto` of other stores. A helper on
+    /// the caller's side; another append may come in between, and then the expectation fails.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = quipu::Log::options().segment_bytes(1 << 20).open(dir.path())?;
+    /// use quipu::{Batch, Event, ExpectedVersion};
+    /// assert_eq!(log.expect_unchanged("a"), ExpectedVersion::NoStream);
+    /// let as_it_is = log.expect_unchanged("a");
+    /// log.append(Batch::new().expect("a", as_it_is).event("a", Event::new("Done", "")))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn expect_unchanged(&self, stream: impl AsRef<str>) -> ExpectedVersion {
+        match self.stream_version(stream) {
+            Some(version) => ExpectedVersion::Exact(version),
+            None => ExpectedVersion::NoStream,
+        }
+    }
+
+    /// Reads events in the global order, from and up to any positions.
+    pub fn read(&self, range: impl RangeBounds<Position>) -> Read {
+        Read::new(self.snapshot(), half_open(&range))
+    }
+
+    /// Reads one stream, from and up to any versions.
+    pub fn read_stream(
+        &self,
+        stream: impl AsRef<str>,
+        range: impl RangeBounds<Version>,
+    ) -> ReadStream {
+        let index = Arc::clone(&self.shared.index);
+        ReadStream::new(self.snapshot(), index, stream.as_ref(), half_open(&range))
+    }
+
+    /// Reads batch by batch, whole, all that hold a position of the range: the fastest scan.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = quipu::Log::options().segment_bytes(1 << 20).open(dir.path())?;
+    /// # use quipu::{Batch, Event};
+    /// # log.append(Batch::new().event("a", Event::new("T", "12345")))?;
+    /// let mut payload_bytes = 0;
+    /// for batch in log.batches(..) {
+    ///     for event in batch?.events()? {
+    ///         payload_bytes += event?.payload().len();
+    ///     }
+    /// }
+    /// assert_eq!(payload_bytes, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn batches(&self, range: impl RangeBounds<Position>) -> Batches {
+        Batches::new(self.snapshot(), half_open(&range))
+    }
+
+    /// What opening this log has found and done.
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.shared.report
+    }
+
+    pub(crate) fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let directory = os_directory(path, options.create)?;
+        Self::open_on(directory, options, Clock::System, false)
+    }
+
+    /// Opens a log on the simulated disk. Everything is done on the caller's thread, and times are
+    /// counted: the same calls on the same disk have the same effects, one by one.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for [`Log::open`].
+    #[cfg(feature = "sim")]
+    pub fn open_simulated(
+        disk: &crate::storage::sim::SimDisk,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        options.check()?;
+        let clock = Clock::Counting(std::sync::atomic::AtomicU64::new(1));
+        Self::open_on(Arc::new(disk.clone()), options, clock, true)
+    }
+
+    fn open_on(
+        directory: Arc<dyn Directory>,
+        options: Options,
+        clock: Clock,
+        threadless: bool,
+    ) -> Result<Self, OpenError> {
+        let lock = lock(&*directory)?;
+        let recovered = recover(&directory, &options, clock.now())?;
+        Self::start(recovered, Some(lock), options, clock, threadless)
+    }
+
+    pub(crate) fn open_read_only_with(path: &Path, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let directory = os_directory(path, false)?;
+        let recovered = recover_read_only(&directory)?;
+        Self::start(recovered, None, options, Clock::System, false)
+    }
+
+    /// Builds the parts around a finished recovery. Without it there is no writer.
+    fn start(
+        recovered: Recovered,
+        lock: Option<Box<dyn DirectoryLock>>,
+        options: Options,
+        clock: Clock,
+        threadless: bool,
+    ) -> Result<Self, OpenError> {
+        let Recovered { report, segments, index, end, synced, writer } = recovered;
+        let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
+        let (index, segments) = (Arc::new(index), Arc::new(SegmentSet::new(segments)));
+        let pipeline = match writer {
+            None => None,
+            Some(writer) => Some(pipeline(
+                writer,
+                (&index, &segments, &watermarks),
+                &options,
+                clock,
+                threadless,
+            )?),
+        };
+        let threads = match &pipeline {
+            Some(pipeline) if !threadless => {
+                let started = WriterThreads::start(pipeline);
+                Some(started.map_err(|error| IoError::new("start", "the writer", error))?)
+            }
+            _ => None,
+        };
+        let running = lock.map(|lock| Running { threads, lock });
+        let closer =
+            Closer { pipeline: pipeline.clone(), threadless, running: Mutex::new(running) };
+        let shared = Shared { index, segments, watermarks, report, options, pipeline, threadless };
+        Ok(Self { shared: Arc::new(shared), closer: Arc::new(closer) })
+    }
+
+    /// Encodes and checks a batch on the caller's thread.
+    fn prepare(
+        &self,
+        batch: Batch,
+    ) -> Result<(&Arc<Pipeline>, crate::append::batch::PreparedBatch), AppendError> {
+        let pipeline = self.pipeline()?;
+        let frame_bytes_max = frame_bytes_max(self.shared.options.segment_bytes);
+        let frame_bytes = batch.frame_bytes() as u64;
+        if batch.event_count() > 0 && frame_bytes > frame_bytes_max {
+            return Err(AppendError::TooLarge { frame_bytes, frame_bytes_max });
+        }
+        let durability = self.shared.options.durability;
+        Ok((pipeline, batch.prepare(self.shared.index.hasher(), durability)?))
+    }
+
+    fn pipeline(&self) -> Result<&Arc<Pipeline>, AppendError> {
+        self.shared.pipeline.as_ref().ok_or(AppendError::ReadOnly)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let Shared { segments, watermarks, options, .. } = &*self.shared;
+        Snapshot::take(segments, watermarks, options.verify_reads)
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("end", &self.end())
+            .field("synced_end", &self.synced_end())
+            .field("read_only", &self.shared.pipeline.is_none())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Closer {
+    fn close(&self) -> Answer {
+        let mut running = self.running.lock();
+        let (Some(pipeline), Some(Running { threads, lock })) = (&self.pipeline, running.take())
+        else {
+            // Closed by another handle, or open for reading only: nothing to end.
+            let nothing = crate::append::receipt::Committed::nothing(
+                Position::ZERO,
+                quipu_format::CommitTime::ZERO,
+            );
+            return Ok(nothing);
+        };
+        let answer = match self.threadless {
+            true => pipeline.close_in_place(),
+            false => pipeline.submit_close().wait_for_answer(),
+        };
+        if let Some(threads) = threads {
+            threads.join();
+        }
+        // Segments are prepared in the background until here.
+        pipeline.stop_preparing();
+        drop(lock);
+        answer
+    }
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        // Whoever wants to know how it went calls `Log::close`.
+        let _ = self.close();
+    }
+}
+
+/// Builds the data path of appends.
+fn pipeline(
+    writer: RecoveredWriter,
+    (index, segments, watermarks): (&Arc<StreamIndex>, &Arc<SegmentSet>, &Arc<Watermarks>),
+    options: &Options,
+    clock: Clock,
+    threadless: bool,
+) -> Result<Arc<Pipeline>, OpenError> {
+    let RecoveredWriter { active, header, preparer } = writer;
+    let latch = Arc::new(Latch::new());
+    let source: Box<dyn SegmentSource> = match threadless {
+        true => Box::new(Inline::new(preparer, Arc::clone(&latch))),
+        false => {
+            let started = Background::start(preparer, options.segments_ahead, Arc::clone(&latch));
+            Box::new(started.map_err(|error| IoError::new("start", "a thread", error))?)
+        }
+    };
+    let committer = Committer {
+        active,
+        header,
+        source: Some(source),
+        mode: options.store_mode,
+        index: Arc::clone(index),
+        segments: Arc::clone(segments),
+        watermarks: Arc::clone(watermarks),
+        latch: Arc::clone(&latch),
+        numbers: Vec::new(),
+    };
+    let publisher = Publisher::new(Arc::clone(watermarks), latch);
+    let limits = Limits {
+        group_batches_max: options.group_batches_max,
+        group_bytes_max: options.group_bytes_max,
+        sync_interval: options.sync_interval,
+        idle_mark_after: options.idle_mark_after,
+    };
+    let queue = crossbeam_channel::bounded(options.queue_batches_max);
+    Ok(Arc::new(Pipeline::new(committer, publisher, queue, clock, limits)))
+}
+
+fn os_directory(path: &Path, create: bool) -> Result<Arc<dyn Directory>, OpenError> {
+    let shown = || path.display().to_string();
+    if path.exists() && !path.is_dir() {
+        return Err(OpenError::NotADirectory { path: shown() });
+    }
+    if !create && !path.exists() {
+        return Err(OpenError::NoLog { directory: shown() });
+    }
+    let opened = match create {
+        true => OsDirectory::create_all(path),
+        false => OsDirectory::open(path),
+    };
+    let directory = opened.map_err(|source| not_writable("open", shown(), source, create))?;
+    Ok(Arc::new(directory))
+}
+
+fn lock(directory: &dyn Directory) -> Result<Box<dyn DirectoryLock>, OpenError> {
+    directory.lock().map_err(|error| match error {
+        LockError::Held { pid } => OpenError::InUse { directory: directory.name(), pid },
+        LockError::Io(source) => not_writable("lock", directory.name(), source, true),
+    })
+}
+
+/// An error of the system, told apart by whether it is about the right to write.
+fn not_writable(
+    operation: &'static str,
+    directory: String,
+    source: std::io::Error,
+    writing: bool,
+) -> OpenError {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let refused = matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem);
+    let source = IoError::new(operation, directory.clone(), source);
+    match refused && writing {
+        true => OpenError::NotWritable { directory, source },
+        false => OpenError::Io(source),
+    }
+}

@@ -1,0 +1,50 @@
+//! Reading batch by batch: the fastest scan.
+//!
+//! Owns: [`Batches`]. May call: cursor, recorded.
+
+use std::ops::Range;
+
+use super::cursor::BatchCursor;
+use super::recorded::RecordedBatch;
+use super::snapshot::Snapshot;
+use crate::error::ReadError;
+
+/// The batches that hold positions of a range, whole, forward or backward.
+///
+/// An iterator; ends after the first error.
+#[derive(Debug, Clone)]
+#[must_use = "iterators do nothing until they are asked"]
+pub struct Batches {
+    snapshot: Snapshot,
+    range: Range<u64>,
+    backward: bool,
+    cursor: Option<BatchCursor>,
+}
+
+impl Batches {
+    pub(crate) fn new(snapshot: Snapshot, range: Range<u64>) -> Self {
+        Self { snapshot, range, backward: false, cursor: None }
+    }
+
+    /// From the last batch to the first. To be said before the first batch is taken.
+    pub fn backward(mut self) -> Self {
+        self.backward = true;
+        self
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordedBatch, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Self { snapshot, range, backward, cursor } = self;
+        let cursor = cursor
+            .get_or_insert_with(|| BatchCursor::new(snapshot.clone(), range.clone(), *backward));
+        let verify = cursor.snapshot().verify;
+        let opened = cursor.next()?.and_then(|place| RecordedBatch::open(place, verify));
+        if opened.is_err() {
+            cursor.stop();
+        }
+        Some(opened)
+    }
+}

@@ -1,0 +1,24 @@
+//! Which events a read gives back.
+//!
+//! Owns: [`Filter`]. Every event is looked at; answering from an index belongs elsewhere.
+
+use super::recorded::RecordedEvent;
+
+/// Stream prefix, types and tags; what is not set lets everything pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub(crate) stream_prefix: Option<String>,
+    /// One of these.
+    pub(crate) event_types: Vec<String>,
+    /// All of these.
+    pub(crate) tags: Vec<String>,
+}
+
+impl Filter {
+    pub(crate) fn matches(&self, event: &RecordedEvent) -> bool {
+        let Self { stream_prefix, event_types, tags } = self;
+        stream_prefix.as_ref().is_none_or(|prefix| event.stream().starts_with(&**prefix))
+            && (event_types.is_empty() || event_types.iter().any(|one| event.event_type() == one))
+            && tags.iter().all(|tag| event.tags().any(|found| found == tag))
+    }
+}

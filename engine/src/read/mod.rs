@@ -1,0 +1,14 @@
+//! The read path: from a snapshot of the log to borrowed events.
+//!
+//! Owns: what a caller reads with ([`events`], [`batches`], [`stream`]) and gets ([`recorded`]),
+//! and how frames are found and walked ([`snapshot`], [`cursor`]). May call: segment, index, the
+//! watermark, the format. Takes no lock but for moments of the index; no append waits for it.
+
+pub(crate) mod batches;
+pub(crate) mod cursor;
+pub(crate) mod events;
+pub(crate) mod filter;
+pub(crate) mod range;
+pub(crate) mod recorded;
+pub(crate) mod snapshot;
+pub(crate) mod stream;

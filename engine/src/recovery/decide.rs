@@ -1,0 +1,179 @@
+//! Torn tail or damage: the one decision of recovery, as a table.
+//!
+//! Owns: [`decide`], pure: what was observed at the end of what verifies gives what to do.
+//!
+//! X is the place of the first frame that does not verify. The synced position alone decides: if
+//! anything behind X verifies and says that more than what stands before X was durable, then
+//! something durable is gone. That a segment is sealed, or followed by one in use, proves nothing:
+//! those pages too may have reached the disk before the ones in front of them. What no crash can do
+//! to files (make a named one vanish, change its length) is damage by itself.
+//!
+//! | at X | behind X | decision |
+//! |---|---|---|
+//! | anything | a synced position above X | refuse: damage |
+//! | the file is missing | a segment in use | refuse: damage |
+//! | the file has another length than its header says | anything | refuse: damage |
+//! | the only header does not verify | something | refuse: damage |
+//! | nothing written | nothing | clean end |
+//! | anything else | anything else | torn tail: cut |
+
+use quipu_format::Position;
+
+use crate::error::{Fault, Proof};
+
+/// What recovery has seen at the end of what verifies.
+#[derive(Debug, Clone)]
+pub(crate) struct Observed {
+    /// What is wrong at X.
+    pub(crate) fault: Fault,
+    /// The position of the first event that is not there.
+    pub(crate) position: Position,
+    /// The highest synced position behind X, and where.
+    pub(crate) evidence: Option<Sighting>,
+    /// The first segment in use behind a missing file.
+    pub(crate) in_use_behind: Option<String>,
+    /// A file with contents that cannot be checked, because no header tells the log's id.
+    pub(crate) unchecked: Option<String>,
+    /// From here to the last byte behind X that is not zero.
+    pub(crate) bytes_after: u64,
+}
+
+/// Where a synced position was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Sighting {
+    pub(crate) file: String,
+    pub(crate) offset: u64,
+    pub(crate) synced_position: Position,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// The log ends at X and nothing is behind it.
+    Clean,
+    /// Never acknowledged as durable: zero all behind X, return later segments to unused.
+    Cut,
+    /// Something durable is gone.
+    Refuse(Proof),
+}
+
+/// Decides.
+pub(crate) fn decide(observed: &Observed) -> Decision {
+    if let Some(Sighting { file, offset, synced_position }) = &observed.evidence
+        && *synced_position > observed.position
+    {
+        return Decision::Refuse(Proof::Synced {
+            file: file.clone(),
+            offset: *offset,
+            synced_position: *synced_position,
+        });
+    }
+    match (observed.fault, &observed.in_use_behind, &observed.unchecked) {
+        (Fault::MissingFile, Some(file), _) => {
+            Decision::Refuse(Proof::InUse { file: file.clone() })
+        }
+        (Fault::Length { .. }, _, _) => Decision::Refuse(Proof::FixedLength),
+        (_, _, Some(file)) => Decision::Refuse(Proof::Contents { file: file.clone() }),
+        (Fault::NeverWritten | Fault::MissingFile | Fault::MissingHeader, _, None)
+            if observed.bytes_after == 0 =>
+        {
+            Decision::Clean
+        }
+        _ => Decision::Cut,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAULTS: [Fault; 6] = [
+        Fault::NeverWritten,
+        Fault::Frame(quipu_format::FrameError::TrailerMagic),
+        Fault::MissingFile,
+        Fault::MissingHeader,
+        Fault::Unlinked,
+        Fault::Length { expected: 8192, found: 4096 },
+    ];
+
+    fn observed(fault: Fault) -> Observed {
+        let position = Position::new(10);
+        let (evidence, in_use_behind, unchecked) = (None, None, None);
+        Observed { fault, position, evidence, in_use_behind, unchecked, bytes_after: 0 }
+    }
+
+    fn sighting(synced: u64) -> Option<Sighting> {
+        let synced_position = Position::new(synced);
+        Some(Sighting { file: "later".to_owned(), offset: 4096, synced_position })
+    }
+
+    #[test]
+    fn a_synced_position_above_x_is_damage_whatever_stands_at_x() {
+        for fault in FAULTS {
+            let decision = decide(&Observed { evidence: sighting(11), ..observed(fault) });
+            assert!(matches!(decision, Decision::Refuse(Proof::Synced { .. })), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_synced_position_up_to_x_proves_nothing() {
+        for synced in [0, 9, 10] {
+            let seen = Observed {
+                evidence: sighting(synced),
+                bytes_after: 1,
+                ..observed(Fault::NeverWritten)
+            };
+            assert_eq!(decide(&seen), Decision::Cut, "synced position {synced}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_in_front_of_a_segment_in_use_is_damage() {
+        let behind = Some("later".to_owned());
+        for fault in FAULTS {
+            let seen =
+                Observed { in_use_behind: behind.clone(), bytes_after: 1, ..observed(fault) };
+            let refused = matches!(decide(&seen), Decision::Refuse(Proof::InUse { .. }));
+            assert_eq!(refused, fault == Fault::MissingFile, "{fault:?}");
+        }
+        assert_eq!(decide(&observed(Fault::MissingFile)), Decision::Clean);
+    }
+
+    #[test]
+    fn a_length_that_changed_is_damage() {
+        let decision = decide(&observed(Fault::Length { expected: 8192, found: 4096 }));
+        assert_eq!(decision, Decision::Refuse(Proof::FixedLength));
+    }
+
+    #[test]
+    fn contents_behind_the_only_header_that_does_not_verify_are_damage() {
+        for fault in [Fault::MissingHeader, Fault::Unlinked] {
+            let seen =
+                Observed { unchecked: Some("first".to_owned()), bytes_after: 1, ..observed(fault) };
+            assert!(matches!(decide(&seen), Decision::Refuse(Proof::Contents { .. })));
+        }
+    }
+
+    #[test]
+    fn an_end_with_nothing_behind_it_is_clean() {
+        for fault in [Fault::NeverWritten, Fault::MissingFile, Fault::MissingHeader] {
+            assert_eq!(decide(&observed(fault)), Decision::Clean, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_a_torn_tail() {
+        let torn = Fault::Frame(quipu_format::FrameError::TrailerMagic);
+        for (fault, bytes_after) in [
+            (torn, 0),
+            (torn, 1),
+            (Fault::NeverWritten, 1),
+            (Fault::MissingHeader, 1),
+            (Fault::Unlinked, 0),
+            (Fault::Unlinked, 1),
+        ] {
+            let seen = Observed { bytes_after, ..observed(fault) };
+            assert_eq!(decide(&seen), Decision::Cut, "{fault:?}, {bytes_after} bytes behind");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Which files there are.
+//!
+//! Owns: [`Inventory`], [`Found`]. May call: storage, the format's segment header. Judges nothing.
+
+use std::io;
+use std::sync::Arc;
+
+use quipu_format::{LogId, SegmentHeader, SegmentHeaderError, SegmentSeq, layout};
+
+use crate::error::OpenError;
+use crate::segment::name::{Named, parse};
+use crate::storage::{Access, Directory, File, IoError};
+
+/// The segments of a directory, in the order of their numbers.
+#[derive(Debug)]
+pub(crate) struct Inventory {
+    directory: String,
+    pub(crate) segments: Vec<Found>,
+    /// Names of files whose preparation did not finish.
+    pub(crate) unfinished: Vec<String>,
+}
+
+/// One file that is named like a segment.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) sequence: SegmentSeq,
+    pub(crate) name: String,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) length: u64,
+    pub(crate) header: HeaderState,
+}
+
+/// What stands in a segment's first block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeaderState {
+    /// All zero.
+    Unused,
+    /// A header.
+    Activated(SegmentHeader),
+    /// Something else.
+    Bad(SegmentHeaderError),
+}
+
+impl Found {
+    pub(crate) fn is_activated(&self) -> bool {
+        matches!(self.header, HeaderState::Activated(_))
+    }
+}
+
+impl Inventory {
+    /// Lists a directory and reads every segment's first block.
+    pub(crate) fn take(directory: &Arc<dyn Directory>, access: Access) -> Result<Self, OpenError> {
+        let entries =
+            directory.list().map_err(|error| IoError::new("list", directory.name(), error))?;
+        let mut inventory =
+            Self { directory: directory.name(), segments: Vec::new(), unfinished: Vec::new() };
+        for entry in entries.into_iter().filter(|entry| entry.is_file) {
+            match parse(&entry.name) {
+                Named::Segment(sequence) => {
+                    let found = inventory.look_at(directory, sequence, entry.name, access)?;
+                    inventory.segments.push(found);
+                }
+                Named::Unfinished => inventory.unfinished.push(entry.name),
+                Named::Other => {}
+            }
+        }
+        inventory.segments.sort_by_key(|found| found.sequence);
+        Ok(inventory)
+    }
+
+    /// Whether any segment has ever been in use.
+    pub(crate) fn has_activated(&self) -> bool {
+        self.segments.iter().any(Found::is_activated)
+    }
+
+    /// The log's id, by its first segment that has a header.
+    pub(crate) fn log_id(&self) -> Option<LogId> {
+        self.segments.iter().find_map(|found| match found.header {
+            HeaderState::Activated(header) => Some(header.log_id),
+            HeaderState::Unused | HeaderState::Bad(_) => None,
+        })
+    }
+
+    /// The file of a segment that was met in this inventory.
+    pub(crate) fn get(&self, sequence: SegmentSeq) -> Result<&Found, OpenError> {
+        let place = self.segments.binary_search_by_key(&sequence, |found| found.sequence).ok();
+        place.and_then(|place| self.segments.get(place)).ok_or_else(|| {
+            let missing = io::Error::from(io::ErrorKind::NotFound);
+            self.error("find", &crate::segment::name::segment_name(sequence), missing).into()
+        })
+    }
+
+    /// The path of a file, for errors.
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.directory)
+    }
+
+    /// An I/O error on a file of this directory.
+    pub(crate) fn error(&self, operation: &'static str, name: &str, error: io::Error) -> IoError {
+        IoError::new(operation, self.path(name), error)
+    }
+
+    fn look_at(
+        &self,
+        directory: &Arc<dyn Directory>,
+        sequence: SegmentSeq,
+        name: String,
+        access: Access,
+    ) -> Result<Found, OpenError> {
+        let file = directory.open(&name, access).map_err(|error| {
+            let refused = matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            );
+            let source = self.error("open", &name, error);
+            match refused && access == Access::Write {
+                true => OpenError::NotWritable { directory: self.directory.clone(), source },
+                false => OpenError::Io(source),
+            }
+        })?;
+        let length = file.len().map_err(|error| self.error("look at", &name, error))?;
+        let mut block = vec![0; layout::segment::BYTES.min(usize::try_from(length).unwrap_or(0))];
+        file.read_at(0, &mut block).map_err(|error| self.error("read", &name, error))?;
+        let header = match SegmentHeader::decode(&block) {
+            Ok(Some(header)) => HeaderState::Activated(header),
+            Ok(None) => HeaderState::Unused,
+            // Shorter than a header and all zero: a preparation that something cut off.
+            Err(SegmentHeaderError::Truncated(_)) if block.iter().all(|byte| *byte == 0) => {
+                HeaderState::Unused
+            }
+            Err(error) => HeaderState::Bad(error),
+        };
+        Ok(Found { sequence, name, file, length, header })
+    }
+}

@@ -1,0 +1,251 @@
+//! From a directory of files to a log that can be trusted.
+//!
+//! Owns: everything between the lock and the first append. May call: storage, segment, index, the
+//! format. Data flows one way:
+//!
+//! [`inventory`] (which files) -> [`plan`] (do they belong together) -> [`scan`] (how far do the
+//! frames verify) -> [`decide`] (torn tail or damage: one table) -> [`repair`] (the only one that
+//! changes files) -> [`Recovered`].
+//!
+//! Invariants:
+//! - Nothing on disk is changed before [`decide`] has said what to do; a refused open changes
+//!   nothing.
+//! - Only [`recover`] makes a [`Recovered`], and only from that a writer can be made.
+//! - The page cache is not trusted beyond the last point proved durable: the accepted tail is
+//!   stored again and synced before it is served or built upon.
+//! - Everything is read with positioned reads: a bad sector is an error, never a signal.
+
+pub(crate) mod decide;
+pub(crate) mod inventory;
+pub(crate) mod plan;
+pub(crate) mod repair;
+pub(crate) mod report;
+pub(crate) mod scan;
+mod window;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use quipu_format::{Chain, CommitTime, ControlKind, LogId, Position, SegmentHeader, SegmentSeq};
+
+use crate::error::{Damage, OpenError};
+use crate::index::StreamIndex;
+use crate::options::Options;
+use crate::segment::landmarks::Landmarks;
+use crate::segment::prepare::Preparer;
+use crate::segment::reader::Segment;
+use crate::segment::writer::ActiveSegment;
+use crate::storage::{Access, Directory, IoError};
+use decide::Decision;
+use inventory::{Found, Inventory};
+use report::RecoveryReport;
+use scan::{Accepted, Walk};
+
+/// A log whose recovery has finished: the token without which there is no writer.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) report: RecoveryReport,
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) index: StreamIndex,
+    /// Where the log ends for readers.
+    pub(crate) end: Position,
+    /// Everything below is durable.
+    pub(crate) synced: Position,
+    /// `None`: opened for reading.
+    pub(crate) writer: Option<RecoveredWriter>,
+}
+
+/// What the writer goes on with.
+#[derive(Debug)]
+pub(crate) struct RecoveredWriter {
+    pub(crate) active: ActiveSegment,
+    pub(crate) header: SegmentHeader,
+    pub(crate) preparer: Preparer,
+}
+
+/// Opens the log in a locked directory for writing: finds its end, repairs its tail.
+pub(crate) fn recover(
+    directory: &Arc<dyn Directory>,
+    options: &Options,
+    now: CommitTime,
+) -> Result<Recovered, OpenError> {
+    let started = Instant::now();
+    let inventory = Inventory::take(directory, Access::Write)?;
+    plan::check(&inventory)?;
+    if !options.create && !inventory.has_activated() {
+        return Err(OpenError::NoLog { directory: directory.name() });
+    }
+    // What is trusted below must be on the device, not only in the page cache of a process that
+    // was killed.
+    for found in inventory.segments.iter().filter(|found| found.is_activated()) {
+        found.file.sync().map_err(|error| inventory.error("sync", &found.name, error))?;
+    }
+    let index = StreamIndex::default();
+    let mut walk = scan::walk(&inventory, &index)?;
+    let observed = scan::observe(&inventory, &walk)?;
+    let decision = decide::decide(&observed);
+    if let Decision::Refuse(proof) = decision {
+        return Err(OpenError::Damaged(Box::new(walk.damage(&inventory, proof))));
+    }
+    let repaired = repair::repair(directory, &inventory, &walk, &observed, options)?;
+
+    let mut report = RecoveryReport::new(&walk);
+    report.bytes_cut = observed.bytes_after;
+    report.seals_made_again = walk.healed_seals();
+    report.unfinished_removed = inventory.unfinished.len();
+    let chain = walk.chain;
+    let mut preparer = Preparer::new(
+        Arc::clone(directory),
+        options.segment_bytes,
+        options.preparation,
+        repaired.unused,
+        repaired.next,
+    );
+    let last = walk.accepted.pop();
+    let mut segments = map_all(&inventory, walk.accepted)?;
+    let (active, header) = match last {
+        Some(last) if last.sealed_at.is_none() => {
+            resume(&inventory, last, chain, walk.last_control, options)?
+        }
+        Some(last) => {
+            let before = quipu_format::Predecessor { end: last.end, checksum: chain.previous };
+            let header = SegmentHeader {
+                sequence: last.header.sequence.plus(1),
+                base_position: chain.position,
+                created_at: chain.time,
+                synced_position: chain.synced_position,
+                predecessor: Some(before),
+                ..last.header
+            };
+            segments.extend(map_all(&inventory, vec![last])?);
+            activate(&mut preparer, header, options)?
+        }
+        None => activate(&mut preparer, first_header(now)?, options)?,
+    };
+    segments.push(Arc::clone(active.segment()));
+    report.log_id = header.log_id;
+    report.time_taken = started.elapsed();
+    Ok(Recovered {
+        report,
+        segments,
+        index,
+        end: chain.position,
+        synced: chain.position,
+        writer: Some(RecoveredWriter { active, header, preparer }),
+    })
+}
+
+/// Opens the log in a directory for reading only. Changes nothing.
+pub(crate) fn recover_read_only(directory: &Arc<dyn Directory>) -> Result<Recovered, OpenError> {
+    let started = Instant::now();
+    let writer_lives = directory
+        .is_locked()
+        .map_err(|error| IoError::new("look at the lock of", directory.name(), error))?;
+    let inventory = Inventory::take(directory, Access::Read)?;
+    plan::check(&inventory)?;
+    if !inventory.has_activated() {
+        return Err(OpenError::NoLog { directory: directory.name() });
+    }
+    let index = StreamIndex::default();
+    let walk = scan::walk(&inventory, &index)?;
+    let observed = scan::observe(&inventory, &walk)?;
+    let mut report = RecoveryReport::new(&walk);
+    if let Decision::Refuse(proof) = decide::decide(&observed) {
+        report.damage = Some(walk.damage(&inventory, proof));
+    }
+    let chain = walk.chain;
+    let segments = map_all(&inventory, walk.accepted)?;
+    report.log_id = inventory.log_id().unwrap_or(LogId::from_bytes([0; 16]));
+    // What a live writer has stored and not synced may still be taken back by a power cut.
+    let end = if writer_lives { chain.synced_position } else { chain.position };
+    report.time_taken = started.elapsed();
+    Ok(Recovered { report, segments, index, end, synced: chain.synced_position, writer: None })
+}
+
+impl Walk {
+    /// The error for a log that this walk cannot be the whole of.
+    fn damage(&self, inventory: &Inventory, proof: crate::error::Proof) -> Damage {
+        Damage {
+            file: inventory.path(&self.stop.file),
+            offset: self.stop.offset.as_u64(),
+            position: self.chain.position,
+            fault: self.stop.fault,
+            proof,
+        }
+    }
+}
+
+/// Maps sealed segments, or all of them for reading.
+fn map_all(inventory: &Inventory, accepted: Vec<Accepted>) -> Result<Vec<Arc<Segment>>, OpenError> {
+    let map = |accepted: Accepted| {
+        let found = inventory.get(accepted.header.sequence)?;
+        let mapped = found.file.map(accepted.end.as_u64(), Access::Read);
+        let (region, _) = mapped.map_err(|error| inventory.error("map", &found.name, error))?;
+        Ok(Arc::new(Segment::new(accepted.header, region, accepted.landmarks)))
+    };
+    accepted.into_iter().map(map).collect()
+}
+
+/// Maps the segment that the writer goes on with.
+fn resume(
+    inventory: &Inventory,
+    last: Accepted,
+    chain: Chain,
+    last_control: Option<ControlKind>,
+    options: &Options,
+) -> Result<(ActiveSegment, SegmentHeader), OpenError> {
+    let found = inventory.get(last.header.sequence)?;
+    let file = Arc::clone(&found.file);
+    let mapped = file.map(last.end.as_u64(), Access::Write);
+    let (region, writer) = mapped.map_err(|error| inventory.error("map", &found.name, error))?;
+    let Some(writer) = writer else {
+        let error = std::io::Error::other("mapped for writing, but there is no writer");
+        return Err(inventory.error("map", &found.name, error).into());
+    };
+    let segment = Arc::new(Segment::new(last.header, region, last.landmarks));
+    let mode = options.store_mode;
+    let active = ActiveSegment::resume(segment, file, writer, mode, chain, last_control);
+    Ok((active, last.header))
+}
+
+/// Makes the next segment the active one, durably: before the first batch, once.
+fn activate(
+    preparer: &mut Preparer,
+    header: SegmentHeader,
+    options: &Options,
+) -> Result<(ActiveSegment, SegmentHeader), OpenError> {
+    let prepared = preparer.prepare()?;
+    let name = crate::segment::name::segment_name(prepared.sequence);
+    let error = |error| IoError::new("write the header of", &name, error);
+    let header = SegmentHeader {
+        sequence: prepared.sequence,
+        capacity: prepared.region.capacity(),
+        ..header
+    };
+    let active = ActiveSegment::activate(prepared, &header, options.store_mode).map_err(error)?;
+    active.file().sync().map_err(error)?;
+    Ok((active, header))
+}
+
+/// The header of a new log's first segment.
+fn first_header(now: CommitTime) -> Result<SegmentHeader, OpenError> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| {
+        IoError::new("draw random bytes from", "the system", std::io::Error::other(error))
+    })?;
+    Ok(SegmentHeader {
+        log_id: LogId::from_bytes(id),
+        sequence: SegmentSeq::ZERO,
+        capacity: quipu_format::layout::segment::CAPACITY_MIN,
+        base_position: Position::ZERO,
+        created_at: now,
+        synced_position: Position::ZERO,
+        predecessor: None,
+        optional_features: 0,
+    })
+}
+
+/// Makes the landmarks of a segment that is being scanned.
+fn landmarks_of(found: &Found) -> Landmarks {
+    Landmarks::new(found.length)
+}

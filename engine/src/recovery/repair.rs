@@ -1,0 +1,142 @@
+//! The one part of recovery that changes files.
+//!
+//! Owns: [`repair`]. May call: storage. Applies what has been decided, in an order in which a crash
+//! between any two steps leads the next recovery to the same decision:
+//!
+//! 1. Seals that had not reached the disk are written from the next header's word.
+//! 2. The accepted tail, from the last point proved durable on, is stored again as it stands: after
+//!    a failed sync the page cache may show bytes, for clean, that the device does not have.
+//! 3. Those files are synced. From here on all that was accepted is durable.
+//! 4. What follows X in its segment is zeroed, and so are later segments, headers included. Their
+//!    synced positions were not above X's: if they come back, they are no evidence later either.
+//! 5. Those files are synced. Only now may something be appended at X: a stale frame behind it
+//!    would otherwise stand where new ones go.
+//! 6. Files that are of no use are removed, and the directory is synced.
+//!
+//! Steps 1 to 3 add nothing that was not accepted, and steps 4 and 5 take away nothing that was.
+
+use std::sync::Arc;
+
+use quipu_format::{ByteOffset, SegmentSeq};
+
+use super::decide::Observed;
+use super::inventory::{Found, Inventory};
+use super::scan::{Accepted, Walk};
+use crate::error::OpenError;
+use crate::options::Options;
+use crate::segment::reader::Segment;
+use crate::storage::Directory;
+
+/// What the directory has for the writer, after repair.
+#[derive(Debug)]
+pub(crate) struct Repaired {
+    /// Segments that are ready for use, in order.
+    pub(crate) unused: Vec<SegmentSeq>,
+    /// The first sequence number that no file has.
+    pub(crate) next: SegmentSeq,
+}
+
+/// Makes what was accepted durable, and what was not, nothing.
+pub(crate) fn repair(
+    directory: &Arc<dyn Directory>,
+    inventory: &Inventory,
+    walk: &Walk,
+    observed: &Observed,
+    options: &Options,
+) -> Result<Repaired, OpenError> {
+    store_tail_again(inventory, walk)?;
+    if observed.bytes_after > 0 {
+        let behind = |found: &&Found| found.sequence >= walk.stop.sequence;
+        for found in inventory.segments.iter().filter(behind) {
+            let stopped_here = found.sequence == walk.stop.sequence;
+            let from = if stopped_here { walk.stop.offset } else { ByteOffset::ZERO };
+            zero(inventory, found, from)?;
+        }
+    }
+    tidy(directory, inventory, walk, options)
+}
+
+/// Steps 1 to 3.
+fn store_tail_again(inventory: &Inventory, walk: &Walk) -> Result<(), OpenError> {
+    // The last event that is proved durable; what stands in front of its frame is durable too.
+    let proved = walk.chain.synced_position.before();
+    let holds_proved =
+        |accepted: &Accepted| proved.is_some_and(|proved| accepted.header.base_position <= proved);
+    let first = walk.accepted.iter().rposition(holds_proved);
+    for (place, accepted) in walk.accepted.iter().enumerate() {
+        let found = inventory.get(accepted.header.sequence)?;
+        let error = |operation| move |error| inventory.error(operation, &found.name, error);
+        if let (Some(seal), Some(offset)) = (&accepted.healed_seal, accepted.sealed_at) {
+            found.file.write_at(offset.as_u64(), seal).map_err(error("write the seal of"))?;
+        } else if first.is_some_and(|first| place < first) {
+            continue;
+        }
+        let from = match proved {
+            Some(proved) if first == Some(place) => accepted.landmarks.before(proved),
+            _ if first.is_some_and(|first| place < first) => accepted.end,
+            _ => ByteOffset::ZERO,
+        };
+        let length = accepted.end.as_u64().saturating_sub(from.as_u64());
+        found.file.store_again(from.as_u64(), length).map_err(error("write"))?;
+        found.file.sync().map_err(error("sync"))?;
+    }
+    Ok(())
+}
+
+/// Written at a time. Small: large writes make large folios of the page cache, and later small
+/// stores then dirty all of one.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// Steps 4 and 5 for one file: zeroes what is not zero from `from` on.
+fn zero(inventory: &Inventory, found: &Found, from: ByteOffset) -> Result<(), OpenError> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let zeros = vec![0; PIECE_BYTES];
+    let mut at = from.as_u64();
+    while at < found.length {
+        let wanted = usize::try_from(found.length - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let (Some(bytes), Some(zeros)) = (piece.get_mut(..wanted), zeros.get(..wanted)) else {
+            break;
+        };
+        let error = |operation| move |error| inventory.error(operation, &found.name, error).at(at);
+        found.file.read_at(at, bytes).map_err(error("read"))?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            found.file.write_at(at, zeros).map_err(error("zero the tail of"))?;
+        }
+        at += wanted as u64;
+    }
+    found.file.sync().map_err(|error| inventory.error("sync", &found.name, error))?;
+    Ok(())
+}
+
+/// Step 6. Keeps the unused segments that follow the last one in use without a gap and have the
+/// size that is wanted now.
+fn tidy(
+    directory: &Arc<dyn Directory>,
+    inventory: &Inventory,
+    walk: &Walk,
+    options: &Options,
+) -> Result<Repaired, OpenError> {
+    let behind = match walk.accepted.last() {
+        Some(last) => last.header.sequence.plus(1),
+        None => SegmentSeq::ZERO,
+    };
+    let mut next = behind;
+    let mut unused = Vec::new();
+    let mut useless: Vec<&str> = inventory.unfinished.iter().map(String::as_str).collect();
+    for found in inventory.segments.iter().filter(|found| found.sequence >= behind) {
+        if found.sequence == next && found.length == options.segment_bytes {
+            unused.push(next);
+            next = next.plus(1);
+        } else {
+            useless.push(&found.name);
+        }
+    }
+    for name in &useless {
+        directory.remove(name).map_err(|error| inventory.error("remove", name, error))?;
+    }
+    if !useless.is_empty() {
+        directory.sync().map_err(|error| inventory.error("sync the directory of", "", error))?;
+    }
+    debug_assert!(walk.accepted.iter().all(|accepted| accepted.end >= Segment::FIRST_FRAME));
+    Ok(Repaired { unused, next })
+}

@@ -1,0 +1,70 @@
+//! What opening a log has found.
+//!
+//! Owns: [`RecoveryReport`]. Calls nothing.
+
+use std::time::Duration;
+
+use quipu_format::{ControlKind, LogId, Position};
+
+use super::scan::Walk;
+use crate::error::Damage;
+
+/// What opening a log has found and done.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// let log = quipu::Log::options().segment_bytes(1 << 20).open(dir.path())?;
+/// assert_eq!(log.recovery_report().events, 0);
+/// assert_eq!(log.recovery_report().bytes_cut, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// The log's random 128-bit id.
+    pub log_id: LogId,
+    /// Segments that hold the log.
+    pub segments: usize,
+    /// Batches found whole.
+    pub batches: u64,
+    /// Events found; the position of the next one.
+    pub events: u64,
+    /// Distinct streams.
+    pub streams: usize,
+    /// Everything below this position was proved durable by what stands on disk.
+    pub proved_durable: Position,
+    /// Whether the log had been closed, or is new.
+    pub clean_close: bool,
+    /// Bytes of batches that never were acknowledged as durable, and were cut off: from the first
+    /// frame that did not verify to the last byte that was not zero.
+    pub bytes_cut: u64,
+    /// Seals that had not reached the disk, and were made again from the next segment's header.
+    pub seals_made_again: usize,
+    /// Files whose preparation had not finished, and were removed.
+    pub unfinished_removed: usize,
+    /// For a damaged log that was opened for reading: what is lost. The log ends before it.
+    pub damage: Option<Damage>,
+    /// How long it took.
+    pub time_taken: Duration,
+}
+
+impl RecoveryReport {
+    pub(super) fn new(walk: &Walk) -> Self {
+        Self {
+            log_id: LogId::from_bytes([0; 16]),
+            segments: walk.accepted.len(),
+            batches: walk.batches,
+            events: walk.chain.position.as_u64(),
+            streams: walk.streams,
+            proved_durable: walk.chain.synced_position,
+            clean_close: walk.batches == 0 || walk.last_control == Some(ControlKind::Close),
+            bytes_cut: 0,
+            seals_made_again: 0,
+            unfinished_removed: 0,
+            damage: None,
+            time_taken: Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! How far the log verifies, and what stands behind.
+//!
+//! Owns: [`walk`], which follows the frames from the first segment on and builds the index, and
+//! [`observe`], which looks at everything behind the place where the walk stopped. May call:
+//! inventory, window, the format, index. Changes nothing on disk, decides nothing.
+
+use quipu_format::{
+    Body, ByteOffset, Chain, ControlKind, FrameError, FrameHeader, FrameKind, Position, Salt,
+    SegmentHeader, SegmentSeq, Step, find_evidence, layout,
+};
+
+use super::decide::{Observed, Sighting};
+use super::inventory::{Found, HeaderState, Inventory};
+use super::window::Window;
+use crate::error::{Fault, OpenError};
+use crate::index::{StreamIndex, StreamNumber, Streams};
+use crate::segment::landmarks::Landmarks;
+use crate::segment::name::segment_name;
+use crate::segment::reader::Segment;
+
+/// What was read from the first segment to the place where frames stop verifying.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The segments with frames that were accepted, in order; the last is the one with the stop in
+    /// it, unless that stands at a segment's very start.
+    pub(crate) accepted: Vec<Accepted>,
+    /// Where the walk stopped.
+    pub(crate) stop: Stop,
+    /// The state of the log there.
+    pub(crate) chain: Chain,
+    /// What the last frame was, if no batch.
+    pub(crate) last_control: Option<ControlKind>,
+    pub(crate) batches: u64,
+    pub(crate) streams: usize,
+}
+
+/// A segment that is part of the log.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) header: SegmentHeader,
+    /// Behind its last frame.
+    pub(crate) end: ByteOffset,
+    /// Where its seal stands, if it has one.
+    pub(crate) sealed_at: Option<ByteOffset>,
+    /// The seal's bytes, if they were not there and had to be made again.
+    pub(crate) healed_seal: Option<[u8; layout::CONTROL_FRAME_BYTES]>,
+    pub(crate) landmarks: Landmarks,
+}
+
+/// X: where the first frame stands that does not verify.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) sequence: SegmentSeq,
+    pub(crate) file: String,
+    pub(crate) offset: ByteOffset,
+    pub(crate) fault: Fault,
+}
+
+impl Walk {
+    pub(crate) fn healed_seals(&self) -> usize {
+        self.accepted.iter().filter(|accepted| accepted.healed_seal.is_some()).count()
+    }
+}
+
+/// Follows the log from its start to the first frame that does not verify.
+pub(crate) fn walk(inventory: &Inventory, index: &StreamIndex) -> Result<Walk, OpenError> {
+    let mut walk = Walk {
+        accepted: Vec::new(),
+        stop: Stop::at_start_of(SegmentSeq::ZERO, Fault::MissingFile),
+        chain: Chain {
+            position: Position::ZERO,
+            previous: 0,
+            time: quipu_format::CommitTime::ZERO,
+            synced_position: Position::ZERO,
+        },
+        last_control: None,
+        batches: 0,
+        streams: 0,
+    };
+    let mut expected = SegmentSeq::ZERO;
+    for (place, found) in inventory.segments.iter().enumerate() {
+        walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
+        if found.sequence != expected {
+            break;
+        }
+        let header = match admit(found, &walk) {
+            Ok(header) => header,
+            Err(fault) => {
+                walk.stop.fault = fault;
+                break;
+            }
+        };
+        let next = inventory.segments.get(place + 1);
+        let next = next.filter(|next| next.sequence == expected.plus(1));
+        let fault = index.update(|streams| {
+            let mut scan = SegmentScan { inventory, found, header, index, streams };
+            scan.run(next, &mut walk)
+        })?;
+        if let Some((offset, fault)) = fault {
+            walk.stop = Stop { sequence: expected, file: found.name.clone(), offset, fault };
+            break;
+        }
+        expected = expected.plus(1);
+        walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
+    }
+    walk.streams = index.read().len();
+    Ok(walk)
+}
+
+/// Whether a file can go on where the walk stands: gives its header.
+fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> {
+    let header = match found.header {
+        HeaderState::Activated(header) => header,
+        HeaderState::Unused => return Err(Fault::MissingHeader),
+        HeaderState::Bad(error) => return Err(Fault::Header(error)),
+    };
+    if found.length != header.capacity {
+        return Err(Fault::Length { expected: header.capacity, found: found.length });
+    }
+    let linked = match (walk.accepted.last(), header.predecessor) {
+        (None, None) => true,
+        (Some(before), Some(named)) => {
+            named.end == before.end
+                && named.checksum == walk.chain.previous
+                && header.base_position == walk.chain.position
+                && header.created_at >= walk.chain.time
+                && header.synced_position >= walk.chain.synced_position
+        }
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    if linked { Ok(header) } else { Err(Fault::Unlinked) }
+}
+
+impl Stop {
+    fn at_start_of(sequence: SegmentSeq, fault: Fault) -> Self {
+        Self { sequence, file: segment_name(sequence), offset: ByteOffset::ZERO, fault }
+    }
+}
+
+/// The scan of one segment.
+struct SegmentScan<'a> {
+    inventory: &'a Inventory,
+    found: &'a Found,
+    header: SegmentHeader,
+    index: &'a StreamIndex,
+    streams: &'a mut Streams,
+}
+
+impl SegmentScan<'_> {
+    /// Follows the frames. `None`: to the seal. Else where it stopped, and why.
+    fn run(
+        &mut self,
+        next: Option<&Found>,
+        walk: &mut Walk,
+    ) -> Result<Option<(ByteOffset, Fault)>, OpenError> {
+        let salt = Salt::new(self.header.log_id, self.header.sequence);
+        let mut window = Window::new(&*self.found.file, self.found.length);
+        let mut chain = Chain::at_start_of(&self.header);
+        let landmarks = super::landmarks_of(self.found);
+        let mut offset = Segment::FIRST_FRAME;
+        let mut sealed_at = None;
+        let mut last_control = None;
+        let fault = loop {
+            if sealed_at.is_some() {
+                break None;
+            }
+            let bytes = self.frame_bytes(&mut window, salt, offset)?;
+            let fault = match chain.step(bytes, salt, offset) {
+                Step::Frame { frame, chain: after } => match self.take(&frame) {
+                    Ok(()) => {
+                        if frame.header.kind == FrameKind::Batch {
+                            landmarks.note(frame.header.first_position, offset);
+                            walk.batches += 1;
+                        }
+                        last_control = match frame.header.kind {
+                            FrameKind::Batch => None,
+                            FrameKind::Control(kind) => Some(kind),
+                        };
+                        if last_control == Some(ControlKind::Seal) {
+                            sealed_at = Some(offset);
+                        }
+                        chain = after;
+                        offset = offset.plus(u64::from(frame.header.frame_bytes));
+                        continue;
+                    }
+                    Err(error) => Fault::Frame(error),
+                },
+                Step::NeverWritten => Fault::NeverWritten,
+                Step::Bad(error) => Fault::Frame(error),
+            };
+            break Some((offset, fault));
+        };
+        let mut accepted =
+            Accepted { header: self.header, end: offset, sealed_at, healed_seal: None, landmarks };
+        let healed = match next.map(|next| next.header) {
+            Some(HeaderState::Activated(next)) if fault.is_some() => {
+                chain.seal_named_by(&next, salt, offset).map(|seal| (seal, next))
+            }
+            _ => None,
+        };
+        if let Some((seal, next)) = healed {
+            // Nothing in front of the seal is missing: the next header says what it was.
+            accepted.sealed_at = Some(offset);
+            accepted.healed_seal = Some(seal);
+            accepted.end = offset.plus(layout::CONTROL_FRAME_BYTES as u64);
+            chain.previous = next.predecessor.map_or(chain.previous, |before| before.checksum);
+            chain.time = next.created_at;
+            chain.synced_position = next.synced_position;
+            last_control = Some(ControlKind::Seal);
+        }
+        walk.accepted.push(accepted);
+        walk.chain = chain;
+        walk.last_control = last_control;
+        Ok(if healed.is_some() { None } else { fault })
+    }
+
+    /// The bytes of the segment from `offset` on: the whole frame there, if its header verifies.
+    fn frame_bytes<'w>(
+        &self,
+        window: &'w mut Window<'_>,
+        salt: Salt,
+        offset: ByteOffset,
+    ) -> Result<&'w [u8], OpenError> {
+        let at = offset.as_u64();
+        let read = |error| self.inventory.error("read", &self.found.name, error).at(at);
+        let head = window.at(at, layout::header::BYTES as u64).map_err(read)?;
+        let wanted = match FrameHeader::decode(head, salt, offset) {
+            Ok(Some(header)) => u64::from(header.frame_bytes),
+            Ok(None) | Err(_) => layout::header::BYTES as u64,
+        };
+        Ok(window.at(at, wanted).map_err(read)?)
+    }
+
+    /// Puts a frame's events into the index, if each stream goes on with its next version.
+    fn take(&mut self, frame: &quipu_format::Frame<'_>) -> Result<(), FrameError> {
+        let body = Body::decode(frame)?;
+        let mut numbers: Vec<(u64, Option<StreamNumber>)> = Vec::new();
+        for (at, name) in (0_u32..).zip(body.streams().names()) {
+            let name = name?;
+            let hash = self.index.hash(name);
+            let number = self.streams.find(hash, name);
+            let next = number.map(|number| self.streams.next_version(number)).unwrap_or_default();
+            let found = frame.first_version(at).unwrap_or_default();
+            if found != next {
+                let field = "stream version";
+                return Err(FrameError::Field { field, found: found.as_u64() });
+            }
+            numbers.push((hash, number));
+        }
+        let first = frame.header.first_position;
+        for (at, event) in (0_u64..).zip(body.events()) {
+            let stream = event?.stream;
+            if let Some((hash, number)) = numbers.get_mut(stream as usize) {
+                let name = body.streams().name(stream)?;
+                let number = *number.get_or_insert_with(|| self.streams.find_or_add(*hash, name));
+                self.streams.push(number, first.plus(at));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks at everything behind the place where the walk stopped.
+pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, OpenError> {
+    let mut observed = Observed {
+        fault: walk.stop.fault,
+        position: walk.chain.position,
+        evidence: None,
+        in_use_behind: None,
+        unchecked: None,
+        bytes_after: 0,
+    };
+    let log_id = inventory.log_id();
+    for found in inventory.segments.iter().filter(|found| found.sequence >= walk.stop.sequence) {
+        let mut behind = Behind { inventory, found, observed: &mut observed };
+        let stopped_here = found.sequence == walk.stop.sequence;
+        let from = if stopped_here { walk.stop.offset } else { ByteOffset::ZERO };
+        if let HeaderState::Activated(header) = found.header {
+            if !stopped_here {
+                let path = inventory.path(&found.name);
+                behind.observed.in_use_behind.get_or_insert(path);
+            }
+            if from == ByteOffset::ZERO {
+                behind.see(ByteOffset::ZERO, header.synced_position);
+            }
+        }
+        let contents = behind.contents(from, log_id.map(|id| Salt::new(id, found.sequence)))?;
+        if contents && log_id.is_none() {
+            observed.unchecked.get_or_insert(inventory.path(&found.name));
+        }
+    }
+    Ok(observed)
+}
+
+/// One file behind the stop, or the part of one.
+struct Behind<'a> {
+    inventory: &'a Inventory,
+    found: &'a Found,
+    observed: &'a mut Observed,
+}
+
+/// Searched at a time.
+const PIECE_BYTES: u64 = 1 << 20;
+
+impl Behind<'_> {
+    /// Reads all from `from` on: counts what is not zero, and searches it for evidence. Whether
+    /// there is anything in the blocks of frames.
+    fn contents(&mut self, from: ByteOffset, salt: Option<Salt>) -> Result<bool, OpenError> {
+        let mut window = Window::new(&*self.found.file, self.found.length);
+        let mut at = from.as_u64();
+        let (mut last_not_zero, mut frames) = (None, false);
+        while at < self.found.length {
+            // A header that stands across two pieces is seen whole in the second look.
+            let wanted = PIECE_BYTES + layout::header::BYTES as u64;
+            let read = window.at(at, wanted);
+            let bytes =
+                read.map_err(|error| self.inventory.error("read", &self.found.name, error).at(at))?;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                let last = at + last as u64;
+                last_not_zero = Some(last);
+                frames |= last >= layout::segment::BYTES as u64;
+                let offset = ByteOffset::new(at);
+                let evidence = salt.and_then(|salt| find_evidence(bytes, salt, offset));
+                if let Some(evidence) = evidence {
+                    self.see(evidence.offset, evidence.synced_position);
+                }
+            }
+            at += PIECE_BYTES;
+        }
+        if let Some(last) = last_not_zero {
+            self.observed.bytes_after += last + 1 - from.as_u64();
+        }
+        Ok(frames)
+    }
+
+    /// Notes a synced position, if it is the highest so far.
+    fn see(&mut self, offset: ByteOffset, synced_position: Position) {
+        let higher = |best: &Sighting| best.synced_position < synced_position;
+        if self.observed.evidence.as_ref().is_none_or(higher) {
+            self.observed.evidence = Some(Sighting {
+                file: self.inventory.path(&self.found.name),
+                offset: offset.as_u64(),
+                synced_position,
+            });
+        }
+    }
+}

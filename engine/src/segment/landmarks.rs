@@ -1,0 +1,101 @@
+//! Where in a segment a position may be found: one landmark every few KiB.
+//!
+//! Owns: [`Landmarks`]. Calls nothing but atomics. One writer adds, any number of readers look up,
+//! nobody waits.
+//!
+//! Invariant: landmark n is final once `count` is above n; the writer stores it first and raises
+//! `count` with `Release`, readers load `count` with `Acquire`.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use quipu_format::{ByteOffset, Position, layout};
+
+/// Every landmark is at least this far from the one before: the most that a reader walks over.
+const STRIDE_BYTES: u64 = 16 << 10;
+
+/// A sparse table from positions to the offsets of frames.
+#[derive(Debug)]
+pub(crate) struct Landmarks {
+    entries: Box<[Landmark]>,
+    count: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Landmark {
+    position: AtomicU64,
+    offset: AtomicU64,
+}
+
+impl Landmarks {
+    /// Room for the landmarks of a segment of `capacity` bytes.
+    pub(crate) fn new(capacity: u64) -> Self {
+        let places = usize::try_from(capacity / STRIDE_BYTES).unwrap_or(usize::MAX);
+        let entries = (0..places.saturating_add(1)).map(|_| Landmark::default()).collect();
+        Self { entries, count: AtomicUsize::new(0) }
+    }
+
+    /// Notes that a frame whose first position is `position` stands at `offset`, if the last
+    /// landmark is far enough away. By the one writer, in the order of offsets.
+    pub(crate) fn note(&self, position: Position, offset: ByteOffset) {
+        let count = self.count.load(Ordering::Relaxed);
+        let last = count.checked_sub(1).and_then(|last| self.entries.get(last));
+        let near = last.is_some_and(|last| {
+            offset.as_u64() < last.offset.load(Ordering::Relaxed).saturating_add(STRIDE_BYTES)
+        });
+        if near {
+            return;
+        }
+        // There is an entry for each stride of the capacity, and offsets are a stride apart.
+        let Some(entry) = self.entries.get(count) else { return };
+        entry.position.store(position.as_u64(), Ordering::Relaxed);
+        entry.offset.store(offset.as_u64(), Ordering::Relaxed);
+        self.count.store(count + 1, Ordering::Release);
+    }
+
+    /// The offset of a frame from which walking forward meets the one that holds `position`.
+    pub(crate) fn before(&self, position: Position) -> ByteOffset {
+        let count = self.count.load(Ordering::Acquire);
+        let noted = self.entries.get(..count).unwrap_or(&[]);
+        let at_or_before = noted
+            .partition_point(|entry| entry.position.load(Ordering::Relaxed) <= position.as_u64());
+        match at_or_before.checked_sub(1).and_then(|last| noted.get(last)) {
+            Some(landmark) => ByteOffset::new(landmark.offset.load(Ordering::Relaxed)),
+            None => ByteOffset::new(layout::segment::BYTES as u64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_found_from_the_last_landmark_at_or_before_it() {
+        let landmarks = Landmarks::new(1 << 20);
+        let start = layout::segment::BYTES as u64;
+        assert_eq!(landmarks.before(Position::new(5)), ByteOffset::new(start));
+        for (position, offset) in [(10, start), (11, start + 8), (20, start + STRIDE_BYTES)] {
+            landmarks.note(Position::new(position), ByteOffset::new(offset));
+        }
+        let before = |position| landmarks.before(Position::new(position)).as_u64();
+        assert_eq!(before(10), start);
+        assert_eq!(before(11), start, "a near frame is no landmark");
+        assert_eq!(before(19), start);
+        assert_eq!(before(20), start + STRIDE_BYTES);
+        assert_eq!(before(u64::MAX), start + STRIDE_BYTES);
+    }
+
+    #[test]
+    fn a_segment_full_of_small_frames_never_runs_out_of_landmarks() {
+        let capacity = 1 << 20;
+        let landmarks = Landmarks::new(capacity);
+        let start = layout::segment::BYTES as u64;
+        for offset in (start..capacity).step_by(104) {
+            landmarks.note(Position::new(offset), ByteOffset::new(offset));
+        }
+        for offset in (start..capacity).step_by(104) {
+            let found = landmarks.before(Position::new(offset)).as_u64();
+            assert!(found <= offset && offset - found < STRIDE_BYTES + 104, "{found} for {offset}");
+        }
+    }
+}

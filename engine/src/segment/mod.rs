@@ -1,0 +1,13 @@
+//! Segments: the files that the log consists of.
+//!
+//! Owns: a segment as readers see it ([`reader`]), as the one writer appends to it ([`writer`]),
+//! the list of all ([`set`]), and how new ones come about ([`prepare`]). May call: storage, the
+//! format. Knows nothing of batches, streams or callers.
+
+pub(crate) mod landmarks;
+pub(crate) mod name;
+pub(crate) mod prepare;
+pub(crate) mod reader;
+pub(crate) mod set;
+pub(crate) mod source;
+pub(crate) mod writer;

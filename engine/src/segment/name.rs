@@ -1,0 +1,64 @@
+//! The names of a log's files.
+//!
+//! Owns: how a sequence number becomes a file name and back. Calls nothing.
+
+use quipu_format::SegmentSeq;
+
+/// The name of a segment's file: 20 decimal digits and `.seg`, so that names sort as numbers do.
+pub(crate) fn segment_name(sequence: SegmentSeq) -> String {
+    format!("{:020}.seg", sequence.as_u64())
+}
+
+/// The name under which a segment is prepared, before it is one.
+pub(crate) fn prepared_name(sequence: SegmentSeq) -> String {
+    format!("{:020}.seg.tmp", sequence.as_u64())
+}
+
+/// What a file name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// A segment.
+    Segment(SegmentSeq),
+    /// A segment whose preparation did not finish.
+    Unfinished,
+    /// Nothing of the log's.
+    Other,
+}
+
+/// Reads a file name.
+pub(crate) fn parse(name: &str) -> Named {
+    let (digits, named): (_, fn(SegmentSeq) -> Named) = match name.strip_suffix(".seg.tmp") {
+        Some(digits) => (digits, |_| Named::Unfinished),
+        None => match name.strip_suffix(".seg") {
+            Some(digits) => (digits, Named::Segment),
+            None => return Named::Other,
+        },
+    };
+    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Named::Other;
+    }
+    digits.parse().map_or(Named::Other, |number| named(SegmentSeq::new(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_go_both_ways() {
+        for number in [0, 1, 10, u64::MAX] {
+            let sequence = SegmentSeq::new(number);
+            assert_eq!(parse(&segment_name(sequence)), Named::Segment(sequence));
+            assert_eq!(parse(&prepared_name(sequence)), Named::Unfinished);
+        }
+    }
+
+    #[test]
+    fn other_names_are_left_alone() {
+        for name in
+            ["LOCK", "1.seg", "0000000000000000000x.seg", "99999999999999999999.seg", ".seg"]
+        {
+            assert_eq!(parse(name), Named::Other, "{name}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The segment that is being written.
+//!
+//! Owns: [`ActiveSegment`], the one place that appends frames. May call: storage, the format.
+//!
+//! Invariants:
+//! - Bytes are only ever appended; what is stored never changes.
+//! - Behind every batch there is room for [`RESERVED_BYTES`]: a mark, a close frame and the seal.
+//! - `chain` is the state behind the last frame stored; every frame continues it.
+
+use std::io;
+use std::sync::Arc;
+
+use quipu_format::frame::{ControlFields, control_frame};
+use quipu_format::{
+    ByteOffset, Chain, CommitFields, CommitTime, ControlKind, EncodedBatch, Position,
+    SegmentHeader, layout,
+};
+
+use super::prepare::Prepared;
+use super::reader::Segment;
+use crate::storage::raw::RegionWriter;
+use crate::storage::{File, StoreMode};
+
+/// Room that every batch leaves: for a mark, a close frame and the seal.
+pub(crate) const RESERVED_BYTES: u64 = 3 * layout::CONTROL_FRAME_BYTES as u64;
+
+/// The longest frame that fits into a segment of `capacity` bytes.
+pub(crate) const fn frame_bytes_max(capacity: u64) -> u64 {
+    let room = capacity.saturating_sub(layout::segment::BYTES as u64 + RESERVED_BYTES);
+    if room < layout::FRAME_BYTES_MAX as u64 { room } else { layout::FRAME_BYTES_MAX as u64 }
+}
+
+/// The segment that is being written, and the state of the log at its end.
+#[derive(Debug)]
+pub(crate) struct ActiveSegment {
+    segment: Arc<Segment>,
+    file: Arc<dyn File>,
+    writer: RegionWriter,
+    mode: StoreMode,
+    chain: Chain,
+    /// What the last frame was; `None` right behind the segment's header.
+    last_control: Option<ControlKind>,
+}
+
+impl ActiveSegment {
+    /// Goes on behind what recovery has accepted.
+    pub(crate) fn resume(
+        segment: Arc<Segment>,
+        file: Arc<dyn File>,
+        writer: RegionWriter,
+        mode: StoreMode,
+        chain: Chain,
+        last_control: Option<ControlKind>,
+    ) -> Self {
+        Self { segment, file, writer, mode, chain, last_control }
+    }
+
+    /// Stores the header of a segment that was prepared, which makes it the active one.
+    pub(crate) fn activate(
+        prepared: Prepared,
+        header: &SegmentHeader,
+        mode: StoreMode,
+    ) -> io::Result<Self> {
+        let Prepared { file, region, mut writer, .. } = prepared;
+        file.append(&mut writer, &[&header.encode()], mode)?;
+        let landmarks = super::landmarks::Landmarks::new(header.capacity);
+        let segment = Arc::new(Segment::new(*header, region, landmarks));
+        let chain = Chain::at_start_of(header);
+        Ok(Self { segment, file, writer, mode, chain, last_control: None })
+    }
+
+    /// As readers see it.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// The state behind the last frame.
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// What the last frame was, if it was no batch.
+    pub(crate) fn last_control(&self) -> Option<ControlKind> {
+        self.last_control
+    }
+
+    /// Where the next frame goes.
+    pub(crate) fn end(&self) -> ByteOffset {
+        ByteOffset::new(self.writer.written())
+    }
+
+    /// Whether a batch of so many bytes still fits.
+    pub(crate) fn has_room_for(&self, frame_bytes: u64) -> bool {
+        frame_bytes.saturating_add(RESERVED_BYTES) <= self.writer.room()
+    }
+
+    /// Whether a mark or a close frame still fits, with the seal behind it.
+    pub(crate) fn has_room_for_control(&self) -> bool {
+        2 * layout::CONTROL_FRAME_BYTES as u64 <= self.writer.room()
+    }
+
+    /// Completes a batch and stores it. The streams' first versions have been noted in it.
+    ///
+    /// After an error some of its bytes may be there: nothing may be stored behind them.
+    pub(crate) fn append_batch(
+        &mut self,
+        batch: &mut EncodedBatch,
+        time: CommitTime,
+        synced_position: Position,
+    ) -> io::Result<()> {
+        let (offset, position) = (self.end(), self.chain.position);
+        let fields = CommitFields {
+            offset,
+            first_position: position,
+            commit_time: time,
+            synced_position,
+            previous: self.chain.previous,
+        };
+        let checksum = batch.commit(&fields, self.segment.salt());
+        self.file.append(&mut self.writer, &batch.parts(), self.mode)?;
+        self.segment.landmarks().note(position, offset);
+        self.chain = Chain {
+            position: position.plus(u64::from(batch.event_count())),
+            previous: checksum,
+            time,
+            synced_position,
+        };
+        self.last_control = None;
+        Ok(())
+    }
+
+    /// Stores a frame without events.
+    pub(crate) fn append_control(
+        &mut self,
+        kind: ControlKind,
+        time: CommitTime,
+        synced_position: Position,
+    ) -> io::Result<()> {
+        let fields = ControlFields {
+            position: self.chain.position,
+            time,
+            synced_position,
+            previous: self.chain.previous,
+        };
+        let (bytes, checksum) = control_frame(kind, fields, self.segment.salt(), self.end());
+        self.file.append(&mut self.writer, &[&bytes], self.mode)?;
+        self.chain = Chain { previous: checksum, time, synced_position, ..self.chain };
+        self.last_control = Some(kind);
+        Ok(())
+    }
+}

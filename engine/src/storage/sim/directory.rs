@@ -1,0 +1,108 @@
+//! The simulated directory and its lock.
+
+use std::io;
+use std::sync::Arc;
+
+use super::super::{Access, Directory, DirectoryLock, Entry, File, LockError};
+use super::SimDisk;
+use super::fault::Operation;
+use super::file::SimFile;
+use super::image::Image;
+use super::names::{self, FileId};
+use super::state::{SimInode, State};
+
+impl Directory for SimDisk {
+    fn name(&self) -> String {
+        "simulated disk".to_owned()
+    }
+
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::List, "")?;
+        Ok(state.list())
+    }
+
+    fn lock(&self) -> Result<Box<dyn DirectoryLock>, LockError> {
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::Lock, "LOCK").map_err(LockError::Io)?;
+        if state.lock.is_some() {
+            return Err(LockError::Held { pid: Some(self.process) });
+        }
+        state.locks_taken += 1;
+        let number = state.locks_taken;
+        state.lock = Some(number);
+        Ok(Box::new(SimLock { disk: self.clone(), number }))
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::Lock, "LOCK")?;
+        Ok(state.lock.is_some())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        names::check(name)?;
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::Create, name)?;
+        if state.names.find(name).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let id = state.add(SimInode::new(name, Image::default()));
+        state.names.create(name, id);
+        self.handle(&mut state, id, Access::Write)
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        names::check(name)?;
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::Open, name)?;
+        let id = state.names.find(name)?;
+        self.handle(&mut state, id, access)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        names::check(from)?;
+        names::check(to)?;
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::Rename, from)?;
+        let id = state.names.rename(from, to)?;
+        to.clone_into(&mut state.file(id)?.0.name);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        names::check(name)?;
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::Remove, name)?;
+        state.names.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.enter(self.process, Operation::SyncDirectory)?;
+        state.sync_names()
+    }
+}
+
+impl SimDisk {
+    fn handle(&self, state: &mut State, id: FileId, access: Access) -> io::Result<Arc<dyn File>> {
+        let kept = Arc::clone(&state.file(id)?.0.handles);
+        Ok(Arc::new(SimFile::new(self.clone(), id, access, kept)))
+    }
+}
+
+/// The lock of a simulated directory. One that outlives its process holds nothing.
+#[derive(Debug)]
+struct SimLock {
+    disk: SimDisk,
+    number: u64,
+}
+
+impl DirectoryLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state.lock();
+        state.lock.take_if(|number| *number == self.number);
+    }
+}

@@ -1,0 +1,226 @@
+//! All that the simulated machine has: its files, its names, its faults, its clock of effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Weak};
+
+use fastrand::Rng;
+
+use super::super::Entry;
+use super::super::raw::Heap;
+use super::fault::{Fault, FaultPlan, Gone, Operation};
+use super::image::Image;
+use super::names::{FileId, Names};
+use super::survivors::{Chooser, InFlight, Lister, Survivors};
+use super::{PAGE_BYTES, SECTOR_BYTES};
+
+/// The simulated machine.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Draws what happens while the machine runs.
+    pub(super) rng: Rng,
+    /// Draws what crashes leave, apart: looking at a crash does not change how the run goes on.
+    crash_rng: Rng,
+    pub(super) effects: u64,
+    /// The count of effects at which the next one meets the power cut.
+    pub(super) crash_at: Option<u64>,
+    pub(super) is_down: bool,
+    /// The process that runs; what others opened is dead.
+    pub(super) process: u32,
+    /// Which taking of the lock holds it.
+    pub(super) lock: Option<u64>,
+    pub(super) locks_taken: u64,
+    pub(super) capacity: Option<u64>,
+    pub(super) faults: Vec<FaultPlan>,
+    pub(super) names: Names,
+    files: BTreeMap<FileId, SimInode>,
+    next_id: FileId,
+}
+
+/// One file, whatever its name.
+#[derive(Debug)]
+pub(super) struct SimInode {
+    pub(super) image: Image,
+    /// The name it was created under or last renamed to, for messages and fault plans.
+    pub(super) name: String,
+    /// The memory that the running process has mapped it to.
+    pub(super) heap: Weak<Heap>,
+    /// Counts the open handles, which keep a file without a name.
+    pub(super) handles: Arc<()>,
+    /// Numbers of the sectors that cannot be read.
+    pub(super) unreadable: BTreeSet<u64>,
+}
+
+impl State {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        Self {
+            crash_rng: rng.fork(),
+            rng,
+            effects: 0,
+            crash_at: None,
+            is_down: false,
+            process: 1,
+            lock: None,
+            locks_taken: 0,
+            capacity: None,
+            faults: Vec::new(),
+            names: Names::default(),
+            files: BTreeMap::new(),
+            next_id: 0,
+        }
+    }
+
+    /// Every call comes through here first: refused when the machine is down or the process dead,
+    /// counted when it is an effect.
+    pub(super) fn enter(&mut self, process: u32, operation: Operation) -> io::Result<()> {
+        if self.is_down {
+            return Err(Gone::MachineDown.into());
+        }
+        if process != self.process {
+            return Err(Gone::ProcessKilled.into());
+        }
+        if operation.is_effect() {
+            if self.crash_at == Some(self.effects) {
+                self.is_down = true;
+                return Err(Gone::MachineDown.into());
+            }
+            self.effects += 1;
+        }
+        Ok(())
+    }
+
+    /// The failure that is planned for this call, if any.
+    pub(super) fn strike(&mut self, operation: Operation, file: &str) -> Option<Fault> {
+        if self.faults.is_empty() {
+            return None;
+        }
+        FaultPlan::strike(&mut self.faults, operation, file)
+    }
+
+    /// [`State::enter`] and [`State::strike`] in one, for calls that fail without a trace.
+    pub(super) fn begin(
+        &mut self,
+        process: u32,
+        operation: Operation,
+        file: &str,
+    ) -> io::Result<()> {
+        self.enter(process, operation)?;
+        self.strike(operation, file).map_or(Ok(()), |fault| Err(fault.error))
+    }
+
+    pub(super) fn add(&mut self, inode: SimInode) -> FileId {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.files.insert(id, inode);
+        id
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<&SimInode> {
+        self.files.get(self.names.live().get(name)?)
+    }
+
+    pub(super) fn named_mut(&mut self, name: &str) -> Option<&mut SimInode> {
+        self.files.get_mut(self.names.live().get(name)?)
+    }
+
+    /// A file, together with the source of draws.
+    pub(super) fn file(&mut self, id: FileId) -> io::Result<(&mut SimInode, &mut Rng)> {
+        let inode = self.files.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        Ok((inode, &mut self.rng))
+    }
+
+    pub(super) fn list(&self) -> Vec<Entry> {
+        let entry = |(name, id): (&String, &FileId)| Entry {
+            name: name.clone(),
+            length: self.files.get(id).map_or(0, |inode| inode.image.live().length()),
+            is_file: true,
+        };
+        self.names.live().iter().map(entry).collect()
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        let taken = |id| self.files.get(id).map_or(0, |inode| inode.image.live().taken());
+        self.names.live().values().map(taken).sum()
+    }
+
+    /// How many of the bytes up to `end` a file can be given, which has `length` of them.
+    pub(super) fn affordable(&self, length: u64, end: u64) -> u64 {
+        let Some(capacity) = self.capacity else { return end };
+        let page = PAGE_BYTES as u64;
+        let free = capacity.saturating_sub(self.used()) / page * page;
+        end.min(length.div_ceil(page) * page + free)
+    }
+
+    pub(super) fn sync_names(&mut self) -> io::Result<()> {
+        match self.strike(Operation::SyncDirectory, "") {
+            None => self.names.sync(),
+            Some(fault) => {
+                self.names.fail_sync(&mut Chooser::new(&fault.survivors, &mut self.rng));
+                return Err(fault.error);
+            }
+        }
+        self.files
+            .retain(|id, inode| Arc::strong_count(&inode.handles) > 1 || self.names.lead_to(*id));
+        Ok(())
+    }
+
+    pub(super) fn restart_process(&mut self) -> u32 {
+        self.process += 1;
+        self.lock = None;
+        for inode in self.files.values_mut() {
+            // The dead process may still hold a writer in the memory it had mapped.
+            inode.heap = Weak::new();
+        }
+        self.process
+    }
+
+    /// The machine as it comes up after a power cut now.
+    pub(super) fn rebooted(&mut self, survivors: &Survivors) -> State {
+        let mut next = State::new(self.crash_rng.u64(..));
+        next.capacity = self.capacity;
+        next.next_id = self.next_id;
+        let mut choose = Chooser::new(survivors, &mut self.crash_rng);
+        let names = self.names.survive(&mut choose);
+        let found: BTreeMap<FileId, &String> = names.iter().map(|(name, id)| (*id, name)).collect();
+        for (id, inode) in &self.files {
+            // Files that no name leads to are chosen for all the same: what each listed choice
+            // stands for does not depend on the others.
+            let content = inode.image.survive(&inode.name, &mut choose);
+            if let Some(name) = found.get(id) {
+                let mut kept = SimInode::new(name, Image::settled(content));
+                kept.unreadable.clone_from(&inode.unreadable);
+                next.files.insert(*id, kept);
+            }
+        }
+        next.names = Names::settled(names);
+        next
+    }
+
+    pub(super) fn in_flight(&self) -> Vec<InFlight> {
+        let mut lister = Lister::default();
+        self.names.survive(&mut lister);
+        for inode in self.files.values() {
+            inode.image.survive(&inode.name, &mut lister);
+        }
+        lister.found
+    }
+}
+
+impl SimInode {
+    pub(super) fn new(name: &str, image: Image) -> Self {
+        Self {
+            image,
+            name: name.to_owned(),
+            heap: Weak::new(),
+            handles: Arc::new(()),
+            unreadable: BTreeSet::new(),
+        }
+    }
+
+    /// The numbers of the sectors that `length` bytes at `offset` touch.
+    pub(super) fn sectors(offset: u64, length: u64) -> std::ops::Range<u64> {
+        let sector = SECTOR_BYTES as u64;
+        offset / sector..offset.saturating_add(length).div_ceil(sector)
+    }
+}

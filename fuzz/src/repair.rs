@@ -1,0 +1,47 @@
+//! Makes checksums right, as a faulty or hostile writer would.
+
+use quipu_format::checksum::{body_checksum, commit_checksum, crc32c_append};
+use quipu_format::layout::{CONTROL_FRAME_BYTES, header, segment, trailer, versions};
+use quipu_format::{ByteOffset, Salt};
+
+pub(crate) fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+/// Makes the checksums of the frame at the front of `bytes` right, as far as its own length and
+/// stream count lead.
+pub(crate) fn fix_frame(bytes: &mut [u8], salt: Salt, offset: ByteOffset) {
+    if bytes.len() < CONTROL_FRAME_BYTES {
+        return;
+    }
+    let sum = salt.header_checksum(offset, &bytes[..header::CHECKSUM]);
+    put(bytes, header::CHECKSUM, &sum.to_le_bytes());
+    let length = u32_at(bytes, header::LENGTH) as usize;
+    let streams = u32_at(bytes, header::STREAM_COUNT) as usize;
+    let tail = streams.saturating_mul(versions::ENTRY_BYTES).saturating_add(trailer::BYTES);
+    let Some(body_end) =
+        length.checked_sub(tail).filter(|end| *end >= header::BYTES && length <= bytes.len())
+    else {
+        return;
+    };
+    let at = length - trailer::BYTES;
+    let body = body_checksum(&[&bytes[header::BYTES..body_end]]);
+    put(bytes, at + trailer::BODY_CHECKSUM, &body.to_le_bytes());
+    put(bytes, at + trailer::MAGIC, &trailer::MAGIC_VALUE);
+    let fields = &bytes[at..at + trailer::COMMIT_CHECKSUM];
+    let commit = commit_checksum(sum, &bytes[body_end..at], fields);
+    put(bytes, at + trailer::COMMIT_CHECKSUM, &commit.to_le_bytes());
+}
+
+/// Makes the magic, the version and the checksum of a segment header right.
+pub(crate) fn fix_segment_header(block: &mut [u8]) {
+    put(block, segment::MAGIC, &segment::MAGIC_VALUE);
+    put(block, segment::FORMAT_VERSION, &quipu_format::layout::FORMAT_VERSION.to_le_bytes());
+    put(block, segment::CHECKSUM, &[0; 4]);
+    let sum = crc32c_append(0, &block[..segment::BYTES]);
+    put(block, segment::CHECKSUM, &sum.to_le_bytes());
+}

@@ -1,0 +1,159 @@
+//! `quipu verify`: checks a log by the format alone.
+//!
+//! Shares no code with the engine, so that it checks the engine and does not repeat its mistakes. Reads
+//! with positioned reads, one piece at a time, and never changes anything. It may run beside a live
+//! writer.
+//!
+//! The walk goes from segment 0, frame by frame: every header, every checksum, every link from frame
+//! to frame and from seal to segment header, every rule of a body, positions without a gap, commit
+//! times and synced positions that do not run backwards, every stream's versions dense from 0. A seal
+//! that is missing, but named by the next header, counts as written. X is the first place where no
+//! frame stands that follows, and P the position there.
+//!
+//! | at X | at or behind X | verdict |
+//! |---|---|---|
+//! | anything | a frame header or segment header that verifies, with a synced position above P | damage |
+//! | a frame whose checksums are right, and that breaks a rule or does not follow | anything | damage |
+//! | a file of another length than its header says | anything | damage |
+//! | no file | an activated segment | damage |
+//! | no header that tells the log's id, anywhere | frames | damage |
+//! | nothing written | nothing written | clean end |
+//! | anything else | anything else | torn tail: legal |
+//!
+//! The synced position alone tells damage from a torn tail: all below it was durable when it was
+//! written. That a segment is sealed or followed by an activated one proves nothing by itself.
+//!
+//! Beside a live writer, X may be written after it was read and before what is behind it was. So
+//! whatever is found behind X, X is read once more before it is judged: had it been durable when its
+//! witness was written, it verifies now.
+//!
+//! What stands behind a seal is no part of the log and is not looked at.
+
+mod behind;
+mod decide;
+mod directory;
+mod report;
+mod streams;
+#[cfg(test)]
+mod testlog;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod window;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+pub use directory::VerifyError;
+pub use report::{Report, Tail};
+
+use crate::outcome::Outcome;
+use behind::look_behind;
+use decide::{Behind, Decision, decide};
+use directory::{Directory, HeaderState};
+use walk::Walk;
+
+/// How often the end of a log is looked at again because a writer has moved it meanwhile.
+const GROWING_LOOKS_MAX: u32 = 4;
+
+/// Verifies the log in `directory` and prints what was found.
+pub fn run(directory: &Path, json: bool) -> anyhow::Result<Outcome> {
+    let report = verify(directory)?;
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(if report.ok { Outcome::Fine } else { Outcome::Wrong })
+}
+
+/// Verifies the log in `directory`.
+///
+/// # Errors
+/// What keeps it from being judged as a log: other files, a newer release, a device that does not
+/// give the bytes back. Damage is no error, but part of the report.
+pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
+    let directory = Directory::new(directory);
+    let (segments, unfinished) = directory.list()?;
+    if segments.is_empty() {
+        return Err(VerifyError::NoLog(directory.display()));
+    }
+    // Every file must belong here before anything is judged, and the first header that verifies
+    // gives the log's id, even if segment 0 has lost its own.
+    let mut log_id = None;
+    for sequence in segments {
+        let found = directory.open(sequence, log_id)?;
+        if let Some(HeaderState::Activated(header)) = found.map(|found| found.header) {
+            log_id.get_or_insert(header.log_id);
+        }
+    }
+    let mut walk = Walk::new(&directory, log_id);
+    let (tail, unused) = find_tail(&directory, &mut walk)?;
+    Ok(report(&directory, &walk, tail, unused, unfinished))
+}
+
+/// Follows the log to its end; how it ends, and how many prepared segments are behind.
+fn find_tail(directory: &Directory, walk: &mut Walk<'_>) -> Result<(Tail, u64), VerifyError> {
+    let mut fault = walk.run()?;
+    let mut unused = 0;
+    for _ in 0..GROWING_LOOKS_MAX {
+        let place = walk.place();
+        let behind: Behind = look_behind(directory, walk.log_id(), place)?;
+        unused = behind.unused;
+        let decision = decide(&fault, walk.position(), &behind);
+        if decision == Decision::Clean {
+            return Ok((Tail::Clean, unused));
+        }
+        fault = walk.run()?;
+        if walk.place() != place {
+            continue;
+        }
+        let (file, offset) = (walk.file(), place.1.as_u64());
+        let tail = match decide(&fault, walk.position(), &behind) {
+            Decision::Clean => Tail::Clean,
+            Decision::Torn => {
+                Tail::Torn { file, offset, bytes: behind.bytes, fault: fault.to_string() }
+            }
+            Decision::Damage(proof) => Tail::Damaged {
+                file,
+                offset,
+                position: walk.position().as_u64(),
+                fault: fault.to_string(),
+                proof: proof.to_string(),
+            },
+        };
+        return Ok((tail, unused));
+    }
+    Ok((Tail::Growing, unused))
+}
+
+fn report(
+    directory: &Directory,
+    walk: &Walk<'_>,
+    tail: Tail,
+    unused: u64,
+    unfinished: usize,
+) -> Report {
+    let totals = &walk.totals;
+    Report {
+        directory: directory.display(),
+        ok: !matches!(tail, Tail::Damaged { .. }),
+        tail,
+        log_id: walk.log_id().map(|log_id| log_id.to_string()),
+        segments: totals.segments,
+        segments_unused: unused,
+        segments_unfinished: unfinished,
+        seals_missing: totals.seals_missing.clone(),
+        batches: totals.batches,
+        events: walk.position().as_u64(),
+        streams: walk.stream_count(),
+        bytes: totals.bytes,
+        first_commit_nanos: totals.first_commit.map(u64::from),
+        last_commit_nanos: totals.last_commit.map(u64::from),
+        synced_position: walk.synced_position().as_u64(),
+        last_close_nanos: totals.last_close.map(|(time, _)| time.as_u64()),
+        closed: totals.last_close.is_some_and(|(_, is_last)| is_last),
+    }
+}

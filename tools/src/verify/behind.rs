@@ -1,0 +1,85 @@
+//! What stands behind the place where the log stops verifying.
+//!
+//! Owns: [`look_behind`]. May call: directory, the format's search for evidence. Decides nothing.
+
+use quipu_format::{ByteOffset, LogId, Position, Salt, SegmentSeq, find_evidence, layout};
+
+use super::decide::{Behind, Sighting};
+use super::directory::{Directory, HeaderState, SegmentFile, VerifyError};
+
+/// Searched at a time.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Reads all from offset `offset` of segment `sequence` on, and every later segment.
+pub(super) fn look_behind(
+    directory: &Directory,
+    log_id: Option<LogId>,
+    (sequence, offset): (SegmentSeq, ByteOffset),
+) -> Result<Behind, VerifyError> {
+    let mut behind = Behind::default();
+    let (segments, _) = directory.list()?;
+    for later in segments.into_iter().filter(|later| *later >= sequence) {
+        let Some(mut file) = directory.open(later, log_id)? else { continue };
+        let is_first = later == sequence;
+        let from = if is_first { offset } else { ByteOffset::ZERO };
+        if let HeaderState::Activated(header) = file.header {
+            if !is_first {
+                behind.in_use.get_or_insert_with(|| file.name.clone());
+            }
+            if from == ByteOffset::ZERO {
+                behind.see(&file.name, ByteOffset::ZERO, header.synced_position);
+            }
+        }
+        let salt = log_id.map(|log_id| Salt::new(log_id, later));
+        let last_not_zero = behind.search(&mut file, from, salt)?;
+        match last_not_zero {
+            Some(last) => behind.bytes += last + 1 - from.as_u64(),
+            None if from == ByteOffset::ZERO => behind.unused += 1,
+            None => {}
+        }
+        let has_frames = last_not_zero.is_some_and(|last| last >= layout::segment::BYTES as u64);
+        if has_frames && log_id.is_none() {
+            behind.unchecked.get_or_insert_with(|| file.name.clone());
+        }
+    }
+    Ok(behind)
+}
+
+impl Behind {
+    /// Searches a file from `from` on. Where its last byte stands that is not zero.
+    fn search(
+        &mut self,
+        file: &mut SegmentFile,
+        from: ByteOffset,
+        salt: Option<Salt>,
+    ) -> Result<Option<u64>, VerifyError> {
+        let mut last_not_zero = None;
+        let mut at = from.as_u64();
+        file.window.forget();
+        while at < file.length {
+            // A header that stands across two pieces is seen whole at the end of the first.
+            let bytes = file.at(at, PIECE_BYTES + layout::header::BYTES as u64)?;
+            if bytes.is_empty() {
+                break;
+            }
+            let mut found = None;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                last_not_zero = Some(at + last as u64);
+                found = salt.and_then(|salt| find_evidence(bytes, salt, ByteOffset::new(at)));
+            }
+            if let Some(found) = found {
+                self.see(&file.name, found.offset, found.synced_position);
+            }
+            at += PIECE_BYTES;
+        }
+        Ok(last_not_zero)
+    }
+
+    /// Notes a synced position, if it is the highest so far.
+    fn see(&mut self, file: &str, offset: ByteOffset, synced_position: Position) {
+        if self.evidence.as_ref().is_none_or(|best| best.synced_position < synced_position) {
+            let (file, offset) = (file.to_owned(), offset.as_u64());
+            self.evidence = Some(Sighting { file, offset, synced_position });
+        }
+    }
+}

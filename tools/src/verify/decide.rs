@@ -1,0 +1,182 @@
+//! The end of the log: clean, torn or damaged.
+//!
+//! Owns: [`decide`], pure. The rule is that of FORMAT.md, section 8, and is stated at the head of
+//! [`crate::verify`].
+
+use quipu_format::{FrameError, Position, SegmentHeaderError};
+
+use super::streams::StreamFault;
+
+/// What is wrong at X, where the frames stop verifying.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("nothing is written there")]
+    NeverWritten,
+    #[error("{0}")]
+    Frame(FrameError),
+    #[error("{0}")]
+    Stream(StreamFault),
+    #[error("the file is missing")]
+    MissingFile,
+    #[error("the segment's header was never written")]
+    MissingHeader,
+    #[error("the segment's {0}")]
+    Header(SegmentHeaderError),
+    #[error("the segment's header does not continue the segment before it")]
+    Unlinked,
+    #[error("the file is {found} bytes long, its header says {expected}")]
+    Length { expected: u64, found: u64 },
+}
+
+/// What stands at X and behind it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Behind {
+    /// The highest synced position, and where it stands.
+    pub(super) evidence: Option<Sighting>,
+    /// The first activated segment behind that of X.
+    pub(super) in_use: Option<String>,
+    /// A file with contents that cannot be checked, because no header tells the log's id.
+    pub(super) unchecked: Option<String>,
+    /// From X to the last byte that is not zero, in each file.
+    pub(super) bytes: u64,
+    /// Prepared segments: zero from end to end.
+    pub(super) unused: u64,
+}
+
+/// A header that verifies, and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sighting {
+    pub(super) file: String,
+    pub(super) offset: u64,
+    pub(super) synced_position: Position,
+}
+
+/// The decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// The log ends at X, and nothing is behind it.
+    Clean,
+    /// What is behind X was never acknowledged as durable.
+    Torn,
+    /// What is missing at X had been durable, or no crash explains what is there.
+    Damage(Proof),
+}
+
+/// How damage is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Proof {
+    #[error(
+        "{} says at offset {} that all below position {} was durable",
+        .0.file, .0.offset, .0.synced_position
+    )]
+    Synced(Sighting),
+    #[error("its checksums are right, so no crash explains it: a faulty or newer writer wrote it")]
+    Contradiction,
+    #[error("{file} comes after it and is in use")]
+    InUse { file: String },
+    #[error("the length of a segment never changes")]
+    FixedLength,
+    #[error("{file} has contents that cannot be checked without a header")]
+    Contents { file: String },
+}
+
+/// Decides, from what is wrong at X (at `position`) and what stands behind.
+pub(super) fn decide(fault: &Fault, position: Position, behind: &Behind) -> Decision {
+    if let Some(sighting) = &behind.evidence
+        && sighting.synced_position > position
+    {
+        return Decision::Damage(Proof::Synced(sighting.clone()));
+    }
+    match (fault, &behind.in_use, &behind.unchecked) {
+        (Fault::Stream(_), ..) => Decision::Damage(Proof::Contradiction),
+        (Fault::Frame(error), ..) if error.is_contradiction() => {
+            Decision::Damage(Proof::Contradiction)
+        }
+        (Fault::Length { .. }, ..) => Decision::Damage(Proof::FixedLength),
+        (Fault::MissingFile, Some(file), _) => {
+            Decision::Damage(Proof::InUse { file: file.clone() })
+        }
+        (_, _, Some(file)) => Decision::Damage(Proof::Contents { file: file.clone() }),
+        (Fault::NeverWritten | Fault::MissingFile | Fault::MissingHeader, _, None)
+            if behind.bytes == 0 =>
+        {
+            Decision::Clean
+        }
+        _ => Decision::Torn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POSITION: Position = Position::new(10);
+
+    fn faults() -> [Fault; 8] {
+        let named_twice = StreamFault::NamedTwice { stream: "s".to_owned() };
+        [
+            Fault::NeverWritten,
+            Fault::Frame(FrameError::TrailerMagic),
+            Fault::Frame(FrameError::Previous { expected: 1, found: 2 }),
+            Fault::Stream(named_twice),
+            Fault::MissingFile,
+            Fault::MissingHeader,
+            Fault::Unlinked,
+            Fault::Length { expected: 8192, found: 4096 },
+        ]
+    }
+
+    fn saying(synced: u64) -> Behind {
+        let synced_position = Position::new(synced);
+        let evidence = Some(Sighting { file: "later".to_owned(), offset: 8, synced_position });
+        Behind { evidence, bytes: 1, ..Behind::default() }
+    }
+
+    #[test]
+    fn a_synced_position_above_x_is_damage_whatever_stands_at_x() {
+        for fault in faults() {
+            let decision = decide(&fault, POSITION, &saying(11));
+            assert!(matches!(decision, Decision::Damage(Proof::Synced(_))), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_synced_position_up_to_x_proves_nothing() {
+        for synced in [0, 9, 10] {
+            assert_eq!(decide(&Fault::NeverWritten, POSITION, &saying(synced)), Decision::Torn);
+        }
+    }
+
+    #[test]
+    fn each_fault_by_itself_is_judged() {
+        let nothing = Behind::default();
+        let damage = |proof| Decision::Damage(proof);
+        for (fault, expected) in faults().iter().zip([
+            Decision::Clean,
+            Decision::Torn,
+            damage(Proof::Contradiction),
+            damage(Proof::Contradiction),
+            Decision::Clean,
+            Decision::Clean,
+            Decision::Torn,
+            damage(Proof::FixedLength),
+        ]) {
+            assert_eq!(decide(fault, POSITION, &nothing), expected, "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_in_front_of_a_segment_in_use_is_damage() {
+        let behind = Behind { in_use: Some("later".to_owned()), bytes: 1, ..Behind::default() };
+        let in_use = Decision::Damage(Proof::InUse { file: "later".to_owned() });
+        assert_eq!(decide(&Fault::MissingFile, POSITION, &behind), in_use);
+        assert_eq!(decide(&Fault::MissingHeader, POSITION, &behind), Decision::Torn);
+    }
+
+    #[test]
+    fn contents_that_no_header_explains_are_damage() {
+        let behind = Behind { unchecked: Some("0".to_owned()), bytes: 1, ..Behind::default() };
+        let expected = Decision::Damage(Proof::Contents { file: "0".to_owned() });
+        assert_eq!(decide(&Fault::MissingHeader, POSITION, &behind), expected);
+    }
+}

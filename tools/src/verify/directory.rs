@@ -1,0 +1,223 @@
+//! The files of a log, found and looked at without the engine.
+//!
+//! Owns: [`Directory`], [`SegmentFile`], [`HeaderState`], and [`VerifyError`] for what stands
+//! against verifying at all. Opens for reading only.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use quipu_format::{LogId, SegmentHeader, SegmentHeaderError, SegmentSeq, layout};
+
+use super::window::Window;
+
+/// The directory of a log.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+}
+
+/// One file that is named like a segment, opened.
+#[derive(Debug)]
+pub(super) struct SegmentFile {
+    pub(super) name: String,
+    pub(super) length: u64,
+    pub(super) header: HeaderState,
+    pub(super) window: Window,
+}
+
+/// What stands in a segment's first block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeaderState {
+    /// All zero: prepared, unused.
+    Unused,
+    /// A header.
+    Activated(SegmentHeader),
+    /// Half written, or damaged.
+    Bad(SegmentHeaderError),
+}
+
+/// Why a directory cannot be judged as a log: this is no matter of a crash.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// There is no segment in the directory.
+    #[error("{0} holds no log")]
+    NoLog(String),
+    /// A file is named like a segment and is none.
+    #[error("{file} is not a segment of a log: {source}; move it away if it does not belong there")]
+    NotASegment {
+        /// The file.
+        file: String,
+        /// What stands there.
+        source: SegmentHeaderError,
+    },
+    /// A newer release wrote it.
+    #[error("{file} needs a newer release: {source}")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// The version or feature flags.
+        source: SegmentHeaderError,
+    },
+    /// A segment of another log.
+    #[error("{file} belongs to the log {found}, this is {expected}; move it away")]
+    Foreign {
+        /// The file.
+        file: String,
+        /// The log that the first segment belongs to.
+        expected: LogId,
+        /// The log that this one belongs to.
+        found: LogId,
+    },
+    /// A segment under another one's name.
+    #[error("{file} is segment {found} by its header; rename it back or move it away")]
+    Misnamed {
+        /// The file.
+        file: String,
+        /// Its number by its header.
+        found: SegmentSeq,
+    },
+    /// A call to the system failed. While reading: the device does not give the bytes back.
+    #[error("cannot read {file} at offset {offset}: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file or the directory could not be opened.
+    #[error("cannot open {file}: {source}")]
+    Open {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Directory {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    pub(super) fn display(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The numbers of the segments that are there, in order, and how many unfinished ones there are.
+    pub(super) fn list(&self) -> Result<(Vec<SegmentSeq>, usize), VerifyError> {
+        let error = |source| VerifyError::Open { file: self.display(), source };
+        let (mut segments, mut unfinished) = (Vec::new(), 0);
+        for entry in fs::read_dir(&self.path).map_err(error)? {
+            let name = entry.map_err(error)?.file_name();
+            let name = name.to_string_lossy();
+            if name.strip_suffix(".tmp").and_then(sequence_of).is_some() {
+                unfinished += 1;
+            }
+            segments.extend(sequence_of(&name));
+        }
+        segments.sort_unstable();
+        Ok((segments, unfinished))
+    }
+
+    /// Opens a segment and looks at its header; `None` if there is no such file.
+    pub(super) fn open(
+        &self,
+        sequence: SegmentSeq,
+        log_id: Option<LogId>,
+    ) -> Result<Option<SegmentFile>, VerifyError> {
+        let name = segment_name(sequence);
+        let path = self.path.join(&name);
+        let error = |source| VerifyError::Open { file: path.display().to_string(), source };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(error(source)),
+        };
+        let length = file.metadata().map_err(error)?.len();
+        let mut window = Window::new(file, length);
+        let block_bytes = layout::segment::BYTES as u64;
+        let block = window.at(0, block_bytes).map_err(|source| {
+            VerifyError::Read { file: path.display().to_string(), offset: 0, source }
+        })?;
+        let block = block.get(..layout::segment::BYTES).unwrap_or(block);
+        let header = match SegmentHeader::decode(block) {
+            Ok(Some(header)) => HeaderState::Activated(header),
+            Ok(None) => HeaderState::Unused,
+            Err(_) if block.iter().all(|byte| *byte == 0) => HeaderState::Unused,
+            Err(source) => HeaderState::Bad(source),
+        };
+        belongs(&name, sequence, header, log_id)?;
+        Ok(Some(SegmentFile { name, length, header, window }))
+    }
+}
+
+impl SegmentFile {
+    /// The bytes from `offset` on: at least `wanted` of them, or all that there are.
+    pub(super) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], VerifyError> {
+        let name = &self.name;
+        self.window
+            .at(offset, wanted)
+            .map_err(|source| VerifyError::Read { file: name.clone(), offset, source })
+    }
+}
+
+/// Refuses what no crash can have done.
+fn belongs(
+    name: &str,
+    sequence: SegmentSeq,
+    header: HeaderState,
+    log_id: Option<LogId>,
+) -> Result<(), VerifyError> {
+    let file = name.to_owned();
+    match header {
+        HeaderState::Bad(source @ SegmentHeaderError::Magic { .. }) => {
+            Err(VerifyError::NotASegment { file, source })
+        }
+        HeaderState::Bad(
+            source @ (SegmentHeaderError::FormatVersion { .. }
+            | SegmentHeaderError::RequiredFeatures { .. }),
+        ) => Err(VerifyError::Unsupported { file, source }),
+        HeaderState::Activated(header) if header.sequence != sequence => {
+            Err(VerifyError::Misnamed { file, found: header.sequence })
+        }
+        HeaderState::Activated(header) => match log_id {
+            Some(expected) if expected != header.log_id => {
+                Err(VerifyError::Foreign { file, expected, found: header.log_id })
+            }
+            _ => Ok(()),
+        },
+        HeaderState::Unused | HeaderState::Bad(_) => Ok(()),
+    }
+}
+
+/// The name of a segment's file.
+pub(super) fn segment_name(sequence: SegmentSeq) -> String {
+    format!("{:020}.seg", sequence.as_u64())
+}
+
+/// The number of a segment by its file's name.
+fn sequence_of(name: &str) -> Option<SegmentSeq> {
+    let digits = name.strip_suffix(".seg")?;
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok().map(SegmentSeq::new)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_go_both_ways() {
+        for number in [0, 7, u64::MAX] {
+            let sequence = SegmentSeq::new(number);
+            assert_eq!(sequence_of(&segment_name(sequence)), Some(sequence));
+        }
+        for name in ["LOCK", "1.seg", "0000000000000000000x.seg", "99999999999999999999.seg"] {
+            assert_eq!(sequence_of(name), None, "{name}");
+        }
+    }
+}

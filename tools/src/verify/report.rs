@@ -1,0 +1,151 @@
+//! What the verifier says: one sentence, then a table, or both as JSON.
+//!
+//! Owns: [`Report`], [`Tail`]. Calls nothing of the verifier's.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::number::grouped;
+use crate::time::rfc3339;
+
+/// What was found in a log.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The directory.
+    pub directory: String,
+    /// Whether all that had been acknowledged as durable is there, and right.
+    pub ok: bool,
+    /// How the log ends.
+    pub tail: Tail,
+    /// The log's id.
+    pub log_id: Option<String>,
+    /// Segments in use.
+    pub segments: u64,
+    /// Segments prepared and not used yet: zero from end to end.
+    pub segments_unused: u64,
+    /// Segments whose preparation has not finished.
+    pub segments_unfinished: usize,
+    /// Segments whose seal did not reach the disk. Nothing is lost: the next header names it.
+    pub seals_missing: Vec<u64>,
+    /// Batches.
+    pub batches: u64,
+    /// Events; the position of the next one.
+    pub events: u64,
+    /// Distinct streams.
+    pub streams: usize,
+    /// Bytes of headers and frames.
+    pub bytes: u64,
+    /// Commit time of the first batch, in nanoseconds since the Unix epoch.
+    pub first_commit_nanos: Option<u64>,
+    /// Commit time of the last batch.
+    pub last_commit_nanos: Option<u64>,
+    /// All below this position is durable, by what the log says of itself.
+    pub synced_position: u64,
+    /// When the log was last closed.
+    pub last_close_nanos: Option<u64>,
+    /// Whether the log ends with that close.
+    pub closed: bool,
+}
+
+/// How the log ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Tail {
+    /// With its last frame; nothing is behind it.
+    Clean,
+    /// With bytes that were never acknowledged as durable, as a crash leaves them.
+    Torn {
+        /// The file.
+        file: String,
+        /// Where they begin.
+        offset: u64,
+        /// How many there are.
+        bytes: u64,
+        /// What is wrong there.
+        fault: String,
+    },
+    /// A writer appends faster than the end could be looked at.
+    Growing,
+    /// Too early: something durable is gone.
+    Damaged {
+        /// The file.
+        file: String,
+        /// Where the first frame stands that does not verify.
+        offset: u64,
+        /// The first position that is lost.
+        position: u64,
+        /// What is wrong there.
+        fault: String,
+        /// How it is known.
+        proof: String,
+    },
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.verdict())?;
+        writeln!(f)?;
+        let time = |nanos: Option<u64>| nanos.map_or_else(|| "none".to_owned(), rfc3339);
+        let mut segments = grouped(self.segments);
+        for (count, what) in [
+            (self.segments_unused, "prepared and unused"),
+            (self.segments_unfinished as u64, "not fully prepared"),
+            (self.seals_missing.len() as u64, "without the seal that the next one names"),
+        ] {
+            if count > 0 {
+                segments += &format!(", {} {what}", grouped(count));
+            }
+        }
+        let close = match (self.last_close_nanos, self.closed) {
+            (None, _) => "none".to_owned(),
+            (Some(nanos), true) => rfc3339(nanos),
+            (Some(nanos), false) => format!("{}, written to since", rfc3339(nanos)),
+        };
+        for (name, value) in [
+            ("log", self.log_id.clone().unwrap_or_else(|| "none".to_owned())),
+            ("segments", segments),
+            ("batches", grouped(self.batches)),
+            ("events", grouped(self.events)),
+            ("streams", grouped(self.streams as u64)),
+            ("bytes", grouped(self.bytes)),
+            ("first commit", time(self.first_commit_nanos)),
+            ("last commit", time(self.last_commit_nanos)),
+            ("synced position", grouped(self.synced_position)),
+            ("last clean close", close),
+        ] {
+            writeln!(f, "{name:<18}{value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// The verdict in one sentence.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let verified = format!(
+            "{} batches, {} events, {} streams",
+            grouped(self.batches),
+            grouped(self.events),
+            grouped(self.streams as u64)
+        );
+        match &self.tail {
+            Tail::Clean => format!("ok: {verified}; every checksum, link, position and version is right."),
+            Tail::Growing => format!("ok: {verified}; the log is being written to while it is read."),
+            Tail::Torn { file, offset, bytes, fault } => format!(
+                "ok: {verified}; behind them a torn tail of {} bytes from offset {offset} of {file} on \
+                 ({fault}), never acknowledged as durable: a batch under way, or what a crash left, \
+                 which the next opening cuts off.",
+                grouped(*bytes)
+            ),
+            Tail::Damaged { file, offset, position, fault, proof } => format!(
+                "DAMAGED: {file} at offset {offset}: position {position} cannot be read ({fault}). \
+                 Proof: {proof}. Before it stand, whole: {verified}. Restore a backup, or salvage the \
+                 rest.",
+            ),
+        }
+    }
+}
