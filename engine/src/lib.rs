@@ -94,3 +94,8 @@ pub mod sim {
     pub use crate::storage::Entry;
     pub use crate::storage::sim::*;
 }
+
+/// Compiles and runs the sample in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

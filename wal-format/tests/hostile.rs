@@ -201,6 +201,42 @@ fn counts_that_the_frame_has_no_room_for_are_refused_before_the_body_is_read() {
 }
 
 #[test]
+fn lengths_that_no_writer_gives_a_frame_are_refused_before_the_body_is_read() {
+    let segment = sample();
+    for (index, change, field) in [
+        (0, 1, "frame length"),
+        (0, 4, "frame length"),
+        // A control frame has no body.
+        (2, 8, "frame length"),
+        (3, 64, "frame length"),
+    ] {
+        let (start, _) = segment.frames[index];
+        let offset = ByteOffset::new(start as u64);
+        let mut bytes = segment.bytes[start..].to_vec();
+        let length = u32::from_le_bytes(bytes[..4].try_into().unwrap());
+        put_u32(&mut bytes, header::LENGTH, length + change);
+        fix_frame(&mut bytes, segment.salt, offset);
+        let found = FrameHeader::decode(&bytes, segment.salt, offset).unwrap_err();
+        assert!(
+            matches!(found, FrameError::Field { field: which, .. } if which == field),
+            "{length} + {change}: {found:?}"
+        );
+    }
+    // Nor does it count events or streams.
+    let (start, _) = segment.frames[2];
+    let offset = ByteOffset::new(start as u64);
+    for (at, field) in
+        [(header::EVENT_COUNT, "event count"), (header::STREAM_COUNT, "frame length")]
+    {
+        let mut bytes = segment.bytes[start..start + 64].to_vec();
+        put_u32(&mut bytes, at, 1);
+        fix_frame(&mut bytes, segment.salt, offset);
+        let found = FrameHeader::decode(&bytes, segment.salt, offset).unwrap_err();
+        assert!(matches!(found, FrameError::Field { field: which, .. } if which == field));
+    }
+}
+
+#[test]
 fn positions_at_the_end_of_their_range_are_answered() {
     let segment = sample();
     let (start, end) = segment.frames[0];

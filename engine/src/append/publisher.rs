@@ -67,6 +67,13 @@ impl Publisher {
         if let Some(cause) = failure {
             return Err(cause);
         }
+        // A log that is never synced holds on to few files all the same: the oldest are sealed, and
+        // the background has synced them, so that this costs next to nothing.
+        while self.unsynced.len() > UNSYNCED_FILES_MAX {
+            self.latch.check()?;
+            let oldest = self.unsynced.remove(0);
+            sync_file(&oldest, &self.latch)?;
+        }
         if needs_sync || judged_end > self.watermarks.synced() {
             self.sync(end)?;
         } else {
@@ -78,8 +85,8 @@ impl Publisher {
 
     fn sync(&mut self, end: quipu_format::Position) -> Result<(), IoError> {
         self.latch.check()?;
-        for Touched { file, name } in &self.unsynced {
-            file.sync().map_err(|error| self.latch.trip(IoError::new("sync", name, error)))?;
+        for touched in &self.unsynced {
+            sync_file(touched, &self.latch)?;
         }
         // The background's sync of a seal may have failed meanwhile: then this one proves nothing.
         self.latch.check()?;
@@ -87,6 +94,15 @@ impl Publisher {
         self.watermarks.sync(end);
         Ok(())
     }
+}
+
+/// Files that may be waiting for a sync; one more, and the oldest is synced.
+const UNSYNCED_FILES_MAX: usize = 8;
+
+/// Syncs a file; a failure shuts the latch.
+fn sync_file(touched: &Touched, latch: &Latch) -> Result<(), IoError> {
+    let Touched { file, name } = touched;
+    file.sync().map_err(|error| latch.trip(IoError::new("sync", name, error)))
 }
 
 /// What a caller is told whose group did not become durable.

@@ -19,14 +19,27 @@ pub(crate) struct WriterThreads {
 const THREADS: usize = 2;
 
 impl WriterThreads {
+    /// Starts the threads. If one does not start, those that did are ended again.
     pub(crate) fn start(pipeline: &Arc<Pipeline>) -> io::Result<Self> {
-        let mut threads = Vec::with_capacity(THREADS);
+        let mut writer = Self { threads: Vec::with_capacity(THREADS) };
         for _ in 0..THREADS {
-            let pipeline = Arc::clone(pipeline);
-            let run = move || while pipeline.turn() {};
-            threads.push(thread::Builder::new().name("quipu-writer".to_owned()).spawn(run)?);
+            let spawned = thread::Builder::new().name("quipu-writer".to_owned()).spawn({
+                let pipeline = Arc::clone(pipeline);
+                move || while pipeline.turn() {}
+            });
+            match spawned {
+                Ok(thread) => writer.threads.push(thread),
+                Err(error) => {
+                    if !writer.threads.is_empty() {
+                        // Its answer says nothing that the error does not.
+                        let _ = pipeline.submit_close().wait();
+                    }
+                    writer.join();
+                    return Err(error);
+                }
+            }
         }
-        Ok(Self { threads })
+        Ok(writer)
     }
 
     /// Waits for the threads, which end when the pipeline has been closed.

@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::super::raw::{self, Marks, Region, RegionWriter};
 use super::super::{Access, File, Preparation, StoreMode};
 use super::prepare;
@@ -18,6 +20,8 @@ pub(crate) struct OsFile {
     path: PathBuf,
     /// What every mapping of the file, through whichever handle, has promised.
     marks: Arc<Marks>,
+    /// Whether a sync has failed; held while one is under way.
+    sync_failed: Mutex<bool>,
 }
 
 impl OsFile {
@@ -26,7 +30,7 @@ impl OsFile {
             return Err(invalid("it is not a regular file"));
         }
         let marks = Marks::of(&file)?;
-        Ok(Self { file, path, marks })
+        Ok(Self { file, path, marks, sync_failed: Mutex::new(false) })
     }
 
     /// A store into a hole of a full disk is answered with SIGBUS. A segment has its blocks since
@@ -82,7 +86,14 @@ impl File for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        raw::sync_data(&self.file)
+        // The kernel tells of a failure once and takes the pages for clean: of two threads that
+        // sync one file, the second would be told of success. So they take turns, and a file whose
+        // sync has failed stays so.
+        let mut failed = self.sync_failed.lock();
+        if *failed {
+            return Err(io::Error::other("an earlier sync of this file failed"));
+        }
+        raw::sync_data(&self.file).inspect_err(|_| *failed = true)
     }
 
     fn map(&self, written: u64, access: Access) -> io::Result<(Arc<Region>, Option<RegionWriter>)> {
