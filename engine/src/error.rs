@@ -7,8 +7,8 @@ mod append;
 mod open;
 mod read;
 
-pub use append::{AppendError, InvalidBatch, Outcome};
+pub use append::{AppendError, AppendErrorKind, InvalidBatch, Outcome};
 pub use open::{Damage, Fault, OpenError, OpenErrorKind, Proof};
-pub use read::ReadError;
+pub use read::{ReadError, ReadErrorKind};
 
 pub use crate::storage::IoError;

@@ -75,8 +75,8 @@ pub use append::expected::{ExpectedVersion, FailedPrecondition, StreamHead};
 pub use append::receipt::Receipt;
 pub use append::ticket::Ticket;
 pub use error::{
-    AppendError, Damage, Fault, InvalidBatch, IoError, OpenError, OpenErrorKind, Outcome, Proof,
-    ReadError,
+    AppendError, AppendErrorKind, Damage, Fault, InvalidBatch, IoError, OpenError, OpenErrorKind,
+    Outcome, Proof, ReadError, ReadErrorKind,
 };
 pub use log::Log;
 pub use options::{Durability, Options};

@@ -54,6 +54,18 @@ impl ExpectedVersion {
     }
 }
 
+impl fmt::Display for ExpectedVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("anything"),
+            Self::NoStream => f.write_str("no events"),
+            Self::StreamExists => f.write_str("at least one event"),
+            Self::Exact(version) => write!(f, "version {version}"),
+            Self::LastPosition(position) => write!(f, "the last event at position {position}"),
+        }
+    }
+}
+
 /// A precondition that did not hold, with what was expected and what is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedPrecondition {

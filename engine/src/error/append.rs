@@ -59,6 +59,22 @@ pub enum AppendError {
     OutcomeUnknown(IoError),
 }
 
+/// The kinds of [`AppendError`], for a caller that only wants to know what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AppendErrorKind {
+    /// A stream is not as expected: read again and decide anew.
+    Precondition,
+    /// The batch or the call cannot be: mend the caller.
+    Misuse,
+    /// No room, or no segment for another reason: append again later.
+    Unavailable,
+    /// The log is closed, or has stopped after a failure: open it again.
+    Stopped,
+    /// The batch may be there: open the log again and look.
+    OutcomeUnknown,
+}
+
 /// Whether a batch that was not acknowledged may be in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -69,6 +85,20 @@ pub enum Outcome {
 }
 
 impl AppendError {
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> AppendErrorKind {
+        match self {
+            Self::PreconditionFailed(_) => AppendErrorKind::Precondition,
+            Self::InvalidBatch(_) | Self::TooLarge { .. } | Self::ReadOnly => {
+                AppendErrorKind::Misuse
+            }
+            Self::Full(_) | Self::NoSegment(_) => AppendErrorKind::Unavailable,
+            Self::Closed | Self::Poisoned(_) => AppendErrorKind::Stopped,
+            Self::OutcomeUnknown(_) | Self::AnswerTaken => AppendErrorKind::OutcomeUnknown,
+        }
+    }
+
     /// Whether the batch may be in the log.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -96,7 +126,7 @@ pub enum InvalidBatch {
     #[error("it has neither events nor preconditions")]
     Empty,
     /// Two different expectations for one stream.
-    #[error("stream {stream:?} is expected to be {first:?} and {second:?}")]
+    #[error("stream {stream:?} has two expectations, {first} and {second}")]
     ContradictoryExpectations {
         /// The stream.
         stream: String,
@@ -125,5 +155,93 @@ impl fmt::Display for Joined<'_> {
             write!(f, "{failed}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use quipu_format::{Position, Version};
+
+    use super::*;
+    use crate::append::expected::StreamHead;
+
+    fn io_error(number: i32) -> IoError {
+        IoError::new("sync", "00000000000000000000.seg", io::Error::from_raw_os_error(number))
+    }
+
+    fn failed(stream: &str, version: u64) -> FailedPrecondition {
+        let position = Position::new(9);
+        FailedPrecondition {
+            stream: stream.to_owned(),
+            expected: ExpectedVersion::NoStream,
+            actual: Some(StreamHead { version: Version::new(version), position }),
+        }
+    }
+
+    #[test]
+    fn every_error_says_what_it_is_and_what_became_of_the_batch() {
+        use AppendErrorKind::{Misuse, OutcomeUnknown, Precondition, Stopped, Unavailable};
+        let contradiction = InvalidBatch::ContradictoryExpectations {
+            stream: "a".to_owned(),
+            first: ExpectedVersion::NoStream,
+            second: ExpectedVersion::Exact(Version::new(3)),
+        };
+        for (error, kind, text) in [
+            (
+                AppendError::PreconditionFailed([failed("a", 1), failed("b", 2)].into()),
+                Precondition,
+                "stream \"a\" is at version 1, expected no events; \
+                 stream \"b\" is at version 2, expected no events",
+            ),
+            (
+                AppendError::InvalidBatch(InvalidBatch::Empty),
+                Misuse,
+                "the batch is invalid: it has neither events nor preconditions",
+            ),
+            (
+                AppendError::InvalidBatch(contradiction),
+                Misuse,
+                "the batch is invalid: stream \"a\" has two expectations, no events and version 3",
+            ),
+            (
+                AppendError::TooLarge { frame_bytes: 9, frame_bytes_max: 8 },
+                Misuse,
+                "the batch takes 9 bytes, a segment has room for 8",
+            ),
+            (AppendError::ReadOnly, Misuse, "the log is open for reading only"),
+            (
+                AppendError::Full(io_error(libc::ENOSPC)),
+                Unavailable,
+                "the disk is full, the batch was not written: cannot sync \
+                 00000000000000000000.seg: No space left on device (os error 28)",
+            ),
+            (
+                AppendError::NoSegment(io_error(libc::EMFILE)),
+                Unavailable,
+                "no segment could be prepared, the batch was not written: cannot sync \
+                 00000000000000000000.seg: Too many open files (os error 24)",
+            ),
+            (AppendError::Closed, Stopped, "the log is closed"),
+            (
+                AppendError::Poisoned(io_error(libc::EIO)),
+                Stopped,
+                "the log stopped after a failed write, open it again: cannot sync \
+                 00000000000000000000.seg: Input/output error (os error 5)",
+            ),
+            (
+                AppendError::OutcomeUnknown(io_error(libc::EIO)),
+                OutcomeUnknown,
+                "it is unknown whether the batch was committed, open the log again: cannot sync \
+                 00000000000000000000.seg: Input/output error (os error 5)",
+            ),
+            (AppendError::AnswerTaken, OutcomeUnknown, "the ticket has given its answer before"),
+        ] {
+            assert_eq!(error.to_string(), text);
+            assert_eq!(error.kind(), kind, "{text}");
+            let unknown = kind == OutcomeUnknown;
+            assert_eq!(error.outcome() == Outcome::Unknown, unknown, "{text}");
+        }
     }
 }

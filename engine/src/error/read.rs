@@ -1,6 +1,6 @@
 //! Why a read ended early.
 //!
-//! Owns: [`ReadError`]. Calls nothing.
+//! Owns: [`ReadError`], [`ReadErrorKind`]. Calls nothing.
 
 use quipu_format::{FrameError, Position};
 
@@ -26,4 +26,25 @@ pub enum ReadError {
     /// A call to the system failed.
     #[error(transparent)]
     Io(#[from] IoError),
+}
+
+/// The kinds of [`ReadError`], for a caller that only wants to know what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReadErrorKind {
+    /// What is stored is not what was written: verify, restore.
+    Damage,
+    /// The system failed.
+    Io,
+}
+
+impl ReadError {
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> ReadErrorKind {
+        match self {
+            Self::Damaged { .. } => ReadErrorKind::Damage,
+            Self::Io(_) => ReadErrorKind::Io,
+        }
+    }
 }
