@@ -308,7 +308,9 @@ impl EncodedBatch {
     pub fn first_version(&self, index: u32) -> Option<Version> {
         let at = self.versions_at + index as usize * versions::ENTRY_BYTES;
         let entry = self.events.get(at..)?.first_chunk()?;
-        (index < self.stream_count).then(|| Version::new(u64::from_le_bytes(*entry)))
+        let version = u64::from_le_bytes(*entry);
+        let noted = index < self.stream_count && version != versions::UNSET;
+        noted.then(|| Version::new(version))
     }
 
     /// Fills in header and trailer; every stream's first version has been set before. Gives the

@@ -5,10 +5,11 @@
 mod common;
 
 use common::{TestEvent, TestSegment, fix_frame, put_u32, put_u64, rich_batch};
+use quipu_format::frame::{ControlFields, control_frame};
 use quipu_format::layout::{header, segment};
 use quipu_format::{
-    ByteOffset, Chain, CommitTime, ControlKind, FrameError, Position, Predecessor, Salt,
-    SegmentHeader, SegmentSeq, Step, find_evidence,
+    ByteOffset, Chain, CommitTime, ControlKind, FrameError, FrameHeader, Position, Predecessor,
+    Salt, SegmentHeader, SegmentSeq, Step, find_evidence,
 };
 
 /// The second frame's place, with the chain in front of it.
@@ -220,4 +221,39 @@ fn evidence_is_found_at_the_very_end_and_not_in_the_header_block() {
         find_evidence(&segment.bytes[from..], segment.salt, ByteOffset::new(from as u64)).unwrap();
     assert_eq!(found.offset, ByteOffset::new(close as u64));
     assert_eq!(found.synced_position, Position::new(1));
+    // The header is enough, to its last byte.
+    let from_byte = ByteOffset::new(from as u64);
+    let header_only = &segment.bytes[from..close + header::BYTES];
+    assert_eq!(find_evidence(header_only, segment.salt, from_byte), Some(found));
+    let short = &header_only[..header_only.len() - 1];
+    assert_eq!(find_evidence(short, segment.salt, from_byte), None);
+    // What stands in the header's block is no frame, whatever it looks like.
+    let (at, salt) = (ByteOffset::new(512), segment.salt);
+    let fields = ControlFields {
+        position: Position::new(9),
+        time: CommitTime::ZERO,
+        synced_position: Position::new(9),
+        previous: 0,
+    };
+    let (forged, _) = control_frame(ControlKind::Mark, fields, salt, at);
+    segment.bytes[512..576].copy_from_slice(&forged);
+    assert!(matches!(FrameHeader::decode(&forged, salt, at), Ok(Some(_))));
+    assert_eq!(
+        find_evidence(&segment.bytes, salt, ByteOffset::ZERO).map(|e| e.offset),
+        Some(found.offset)
+    );
+}
+
+#[test]
+fn a_frame_of_any_kind_bears_witness() {
+    let mut segment = TestSegment::first();
+    segment.batch(&rich_batch()).control(ControlKind::Mark).control(ControlKind::Close);
+    segment.seal();
+    let salt = segment.salt;
+    for &(start, end) in &segment.frames {
+        let mut alone = vec![0; segment.bytes.len()];
+        alone[start..end].copy_from_slice(&segment.bytes[start..end]);
+        let found = find_evidence(&alone, salt, ByteOffset::ZERO).unwrap();
+        assert_eq!(found.offset, ByteOffset::new(start as u64));
+    }
 }

@@ -235,8 +235,11 @@ fn a_half_made_encoding_never_decodes() {
 
     let mut versions_only = raw.clone();
     for index in 0..raw.stream_count() {
+        assert_eq!(versions_only.first_version(index), None);
         versions_only.set_first_version(index, Version::ZERO);
+        assert_eq!(versions_only.first_version(index), Some(Version::ZERO));
     }
+    assert_eq!(versions_only.first_version(raw.stream_count()), None);
     assert!(!decodes(&versions_only.parts().concat(), salt, start), "versions filled in");
 
     let mut whole = versions_only.clone();
