@@ -153,16 +153,18 @@ pub enum FrameError {
 
 impl FrameError {
     /// Whether the checksums that cover the fault were right, so that no torn write explains it:
-    /// somebody has written what this version forbids, or the log contradicts itself.
+    /// somebody has written what this version forbids.
+    ///
+    /// A valid frame that does not follow the one before it is none: it may be stale, of a tail
+    /// that was cut off and whose zeros did not reach the disk. Synced positions decide there.
     #[must_use]
     pub const fn is_contradiction(&self) -> bool {
         match self {
-            Self::Field { .. }
-            | Self::Body(_)
-            | Self::Previous { .. }
+            Self::Field { .. } | Self::Body(_) => true,
+            Self::Previous { .. }
             | Self::Position { .. }
-            | Self::Backwards { .. } => true,
-            Self::Truncated(_)
+            | Self::Backwards { .. }
+            | Self::Truncated(_)
             | Self::HeaderChecksum { .. }
             | Self::TrailerMagic
             | Self::BodyChecksum { .. }

@@ -195,6 +195,6 @@ fn forbidden_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("forbidden-reserved-byte.seg", with(header::RESERVED, 1)),
         ("forbidden-event-flag.seg", with(header::BYTES + 24 + 15, 2)),
         ("forbidden-stream-index.seg", with(header::BYTES + 24 + 4, 1)),
-        ("forbidden-stale-frame.seg", stale),
+        ("torn-stale-frame.seg", stale),
     ]
 }
