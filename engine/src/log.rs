@@ -279,6 +279,20 @@ impl Log {
         Self::open_on(Arc::new(disk.clone()), options, clock, true)
     }
 
+    /// Opens a log on the simulated disk for reading only.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for [`Log::open_read_only`].
+    #[cfg(feature = "sim")]
+    pub fn open_simulated_read_only(
+        disk: &crate::storage::sim::SimDisk,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        options.check()?;
+        let directory: Arc<dyn Directory> = Arc::new(disk.clone());
+        Self::start(recover_read_only(&directory)?, None, options, Clock::System, true)
+    }
+
     fn open_on(
         directory: Arc<dyn Directory>,
         options: Options,

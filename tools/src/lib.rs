@@ -1,7 +1,25 @@
-//! What the `quipu` command does.
+//! What the `quipu` command does, one module a command.
+//!
+//! `main.rs` turns arguments into calls of these. It is a library so that the integration tests can
+//! drive the same kills and the same checks as the demo.
+//!
+//! | module | command |
+//! |---|---|
+//! | [`demo`] | `quipu demo`: appends, kills, reopens, checks |
+//! | [`import`] | `quipu import`: JSON lines into a log |
+//! | [`export`] | `quipu export`: a log as JSON lines |
+//! | [`read`] | `quipu read`: events for people |
+//! | [`verify`] | `quipu verify`: checks a log without the engine |
+
 #![forbid(unsafe_code)]
 
+pub mod demo;
+pub mod export;
+pub mod import;
+mod json;
 pub mod number;
+mod open;
 pub mod outcome;
+pub mod read;
 mod time;
 pub mod verify;

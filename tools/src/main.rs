@@ -1,4 +1,186 @@
-//! The `quipu` command.
-fn main() {
-    let _ = quipu_tools::verify::run(std::path::Path::new("x"), false);
+//! The `quipu` command: arguments in, a call of the library, an exit code out.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use quipu_tools::outcome::Outcome;
+use quipu_tools::{demo, export, import, read, verify};
+
+/// Looks after Quipu logs: durable, ordered, version-checked events in a directory.
+#[derive(Debug, Parser)]
+#[command(name = "quipu", version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is well
+  1  something wrong was found: damage, a refused line, a broken promise, an error of the system
+  2  the command was misused";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows in ten seconds what Quipu gives: appends, kills, reopens, checks.
+    Demo(DemoArguments),
+    /// Appends JSON lines to a log, one batch a line; said again, it goes on where it stopped.
+    #[command(after_help = LINE_FORMAT)]
+    Import(ImportArguments),
+    /// Writes a log as JSON lines, one batch a line, as import takes them.
+    Export {
+        #[command(flatten)]
+        log: LogDirectory,
+        /// Writes to this file instead of stdout.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Prints events of a log or of one stream; works beside a live writer.
+    Read(ReadArguments),
+    /// Checks every byte of a log that counts, without the engine; never changes anything.
+    #[command(after_help = EXIT_CODES)]
+    Verify(VerifyArguments),
+    /// Appends orders until it is killed: the other half of the demo.
+    #[command(hide = true)]
+    DemoWriter {
+        #[command(flatten)]
+        log: LogDirectory,
+        #[arg(long)]
+        round: u32,
+        #[arg(long)]
+        threads: u32,
+    },
+}
+
+const LINE_FORMAT: &str = r#"One line, one batch:
+  {"time":1427842295.5,"events":[{"stream":"order-1","type":"OrderPlaced","data":{"total":12}}]}
+time, in seconds, may be left out. An event may also have "id" (a UUID), "tags" (strings), "metadata" (any
+JSON) and "expected_version" (a version, "any", "no_stream" or "exists": of its stream before this batch).
+"data_base64" and "metadata_base64" carry bytes that are not JSON. Other fields are refused."#;
+
+#[derive(Debug, Args)]
+struct LogDirectory {
+    /// The log's directory.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct DemoArguments {
+    /// Keeps the log in this directory, which must be empty or missing.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// How often the writing process is killed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
+    /// Threads of the writing process.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    threads: u32,
+    /// What the moments of the kills are drawn from; another one each time, if it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct ImportArguments {
+    /// The file with the lines; - is stdin.
+    file: PathBuf,
+    #[command(flatten)]
+    log: LogDirectory,
+    /// Appends every line, even those that are in the log already.
+    #[arg(long)]
+    again: bool,
+    /// The size of new segments, in bytes.
+    #[arg(long, value_name = "BYTES")]
+    segment_bytes: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct ReadArguments {
+    #[command(flatten)]
+    log: LogDirectory,
+    /// One stream instead of the whole log.
+    #[arg(long)]
+    stream: Option<String>,
+    /// The first position (with --stream: version).
+    #[arg(long, value_name = "N")]
+    from: Option<u64>,
+    /// The last position (with --stream: version).
+    #[arg(long, value_name = "N")]
+    to: Option<u64>,
+    /// From the last to the first.
+    #[arg(long)]
+    backward: bool,
+    /// At most so many events.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// JSON lines, one event a line.
+    #[arg(long)]
+    json: bool,
+    /// Whole payloads, however wide the terminal is.
+    #[arg(long)]
+    full: bool,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArguments {
+    /// The log's directory.
+    #[arg(value_name = "DIR", required_unless_present = "dir", conflicts_with = "dir")]
+    directory: Option<PathBuf>,
+    /// The same, named.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The same as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        // Whoever read from us has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quipu: {error:#}");
+            Outcome::Wrong.into()
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let outcome = match command {
+        Command::Demo(DemoArguments { dir, rounds, threads, seed }) => {
+            demo::run(&demo::Request { directory: dir, rounds, threads, seed })
+        }
+        Command::Import(ImportArguments { file, log, again, segment_bytes }) => {
+            import::run(&import::Request { file, directory: log.dir, again, segment_bytes })
+        }
+        Command::Export { log, output } => export::run(&log.dir, output.as_deref()),
+        Command::Read(arguments) => {
+            let ReadArguments { log, stream, from, to, backward, limit, json, full } = arguments;
+            let request = read::Request { stream, from, to, backward, limit, json, full };
+            read::run(&log.dir, &request)
+        }
+        Command::Verify(VerifyArguments { directory, dir, json }) => {
+            // The parser has made sure that one of them is there.
+            verify::run(&directory.or(dir).unwrap_or_default(), json)
+        }
+        Command::DemoWriter { log, round, threads } => {
+            return demo::writer::run(&log.dir, round, threads);
+        }
+    };
+    outcome.map(ExitCode::from)
+}
+
+/// Whether the reader of our output has gone away.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref().map(io::Error::kind);
+        let json = cause.downcast_ref().and_then(serde_json::Error::io_error_kind);
+        kind.or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
 }

@@ -13,7 +13,7 @@
 //! | at X | at or behind X | verdict |
 //! |---|---|---|
 //! | anything | a frame header or segment header that verifies, with a synced position above P | damage |
-//! | a frame whose checksums are right, and that breaks a rule or does not follow | anything | damage |
+//! | a frame whose checksums are right and that breaks a rule, of its own or of its streams' versions | anything | damage |
 //! | a file of another length than its header says | anything | damage |
 //! | no file | an activated segment | damage |
 //! | no header that tells the log's id, anywhere | frames | damage |
@@ -21,7 +21,8 @@
 //! | anything else | anything else | torn tail: legal |
 //!
 //! The synced position alone tells damage from a torn tail: all below it was durable when it was
-//! written. That a segment is sealed or followed by an activated one proves nothing by itself.
+//! written. That a segment is sealed or followed by an activated one proves nothing by itself, nor does
+//! a whole frame at X that does not follow: it may be stale.
 //!
 //! Beside a live writer, X may be written after it was read and before what is behind it was. So
 //! whatever is found behind X, X is read once more before it is judged: had it been durable when its

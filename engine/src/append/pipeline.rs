@@ -76,7 +76,7 @@ pub(crate) struct Pipeline {
     pending: AtomicUsize,
     /// Set under the committer's lock.
     closed: AtomicBool,
-    /// Whether the writer looks at what is due without being told.
+    /// Whether the writer looks at what the interval makes due without being told.
     watching: AtomicBool,
     watermarks: Arc<Watermarks>,
     latch: Arc<Latch>,
@@ -189,7 +189,8 @@ impl Pipeline {
     pub(crate) fn close_in_place(&self) -> Answer {
         let answer = self.sync_in_place();
         self.shut();
-        answer
+        // The close frame may have failed too.
+        answer.and_then(|answer| self.latch.check().map(|()| answer).map_err(AppendError::Poisoned))
     }
 
     /// Ends the preparation of segments; after the log has been closed.
@@ -254,7 +255,10 @@ impl Pipeline {
             // First say that one wants to be told, then look: what comes in between is told.
             self.watching.store(false, Ordering::SeqCst);
             let before = self.watermarks.written();
-            let unmarked = self.committer.lock().has_unmarked_sync();
+            // The group in front may still be on its way to the disk, and leave something to mark
+            // when it is there. Asked in this order: once it is let go, its sync has been noted.
+            let publishing = self.publisher.is_locked();
+            let to_be_marked = publishing || self.committer.lock().has_unmarked_sync();
             let interval = self.limits.sync_interval.filter(|_| before > self.watermarks.synced());
             intake.sync_due = match (interval, intake.sync_due) {
                 (None, _) => None,
@@ -263,7 +267,7 @@ impl Pipeline {
             };
             let until_sync =
                 intake.sync_due.map(|due| due.saturating_duration_since(Instant::now()));
-            let until_mark = unmarked.then_some(self.limits.idle_mark_after);
+            let until_mark = to_be_marked.then_some(self.limits.idle_mark_after);
             let Some(timeout) = until_sync.into_iter().chain(until_mark).min() else {
                 match intake.receiver.recv() {
                     Ok(message) => return Due::Message(message),
@@ -271,7 +275,9 @@ impl Pipeline {
                     Err(_) => unreachable!("the queue has a sender as long as it has a receiver"),
                 }
             };
-            self.watching.store(true, Ordering::SeqCst);
+            // Only one who waits for the interval looks at what has become due: a wait for the mark
+            // may be far longer.
+            self.watching.store(until_sync.is_some(), Ordering::SeqCst);
             match intake.receiver.recv_timeout(timeout) {
                 Ok(message) => return Due::Message(message),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -281,10 +287,13 @@ impl Pipeline {
             }
             if intake.sync_due.is_some_and(|due| due <= Instant::now()) {
                 intake.sync_due = None;
-                return Due::Sync;
+                if self.watermarks.written() > self.watermarks.synced() {
+                    return Due::Sync;
+                }
             }
             let quiet = self.watermarks.written() == before;
-            if unmarked && quiet && timeout >= self.limits.idle_mark_after {
+            let waited = timeout >= self.limits.idle_mark_after;
+            if quiet && waited && self.committer.lock().has_unmarked_sync() {
                 return Due::Mark;
             }
         }
@@ -359,16 +368,24 @@ impl Pipeline {
         publisher.publish_one(group, Staged { answer: Ok(committed), stored: false })
     }
 
-    /// Stores the close frame and lets nothing in any more. All before has been published.
+    /// Lets nothing in any more and stores the close frame, which says that all is durable.
     fn shut(&self) {
         let mut committer = self.committer.lock();
         let mut publisher = self.publisher.lock();
         if self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
+        let end = committer.active.chain().position;
+        if self.watermarks.synced() < end {
+            // Something was committed in place behind the group that brought the close. A failure
+            // shuts the latch, and then no close frame is stored.
+            let late = Group { end, needs_sync: true, ..Group::default() };
+            let nobody = publisher.publish(late);
+            debug_assert!(nobody.is_empty(), "a sync for the close answers nobody");
+        }
         let mut group = Group::default();
         committer.close(self.clock.now(), &mut group);
-        group.end = committer.active.chain().position;
+        group.end = end;
         let nobody = publisher.publish(group);
         debug_assert!(nobody.is_empty(), "a close frame answers nobody");
     }

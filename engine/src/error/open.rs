@@ -178,6 +178,12 @@ pub enum Fault {
         /// How long the file is.
         found: u64,
     },
+    /// The file is not as long as any segment is, and has no header that says more.
+    #[error("the file is {found} bytes long, which no segment is")]
+    NoSegmentLength {
+        /// How long the file is.
+        found: u64,
+    },
 }
 
 /// How it is known that something durable is gone, and not merely a tail that never was.
@@ -194,15 +200,24 @@ pub enum Proof {
         /// All below was durable.
         synced_position: Position,
     },
-    /// A segment behind it is in use; it cannot have been before this one.
-    #[error("{file} comes after it and is in use")]
+    /// A segment behind it is there; it cannot have been before this one.
+    #[error("{file} comes after it and cannot be there without it")]
     InUse {
         /// The later segment.
+        file: String,
+    },
+    /// The segment in front of it is sealed; it is not before this one has its name.
+    #[error("{file} comes before it and is sealed, which it never is without it")]
+    Sealed {
+        /// The segment in front.
         file: String,
     },
     /// The length of a segment never changes.
     #[error("the length of a segment never changes")]
     FixedLength,
+    /// Its checksums are right and it breaks a rule: no crash does that.
+    #[error("its checksums are right, so that no crash explains it")]
+    Contradiction,
     /// There are frames behind it, and no header that tells which log they belong to.
     #[error("{file} has contents that cannot be checked without a header")]
     Contents {

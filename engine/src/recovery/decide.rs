@@ -6,18 +6,23 @@
 //! anything behind X verifies and says that more than what stands before X was durable, then
 //! something durable is gone. That a segment is sealed, or followed by one in use, proves nothing:
 //! those pages too may have reached the disk before the ones in front of them. What no crash can do
-//! to files (make a named one vanish, change its length) is damage by itself.
+//! to files (make a named one vanish, change its length) is damage by itself. A segment is sealed
+//! only when the next one has its name, durably: preparing it comes first, and recovery replaces
+//! that file but never removes it.
 //!
 //! | at X | behind X | decision |
 //! |---|---|---|
 //! | anything | a synced position above X | refuse: damage |
 //! | the file is missing | a segment in use | refuse: damage |
-//! | the file has another length than its header says | anything | refuse: damage |
+//! | the file is missing, the segment in front is sealed | anything | refuse: damage |
+//! | the first file is missing | a segment, used or not | refuse: damage |
+//! | the file has a length that it never had | anything | refuse: damage |
 //! | the only header does not verify | something | refuse: damage |
+//! | right checksums over what is forbidden | anything | refuse: damage |
 //! | nothing written | nothing | clean end |
 //! | anything else | anything else | torn tail: cut |
 
-use quipu_format::Position;
+use quipu_format::{Position, SegmentHeaderError};
 
 use crate::error::{Fault, Proof};
 
@@ -30,8 +35,10 @@ pub(crate) struct Observed {
     pub(crate) position: Position,
     /// The highest synced position behind X, and where.
     pub(crate) evidence: Option<Sighting>,
-    /// The first segment in use behind a missing file.
-    pub(crate) in_use_behind: Option<String>,
+    /// The segment in front of X, if X is the start of one and that is sealed.
+    pub(crate) sealed_before: Option<String>,
+    /// A segment that cannot be there without the one of X.
+    pub(crate) there_behind: Option<String>,
     /// A file with contents that cannot be checked, because no header tells the log's id.
     pub(crate) unchecked: Option<String>,
     /// From here to the last byte behind X that is not zero.
@@ -68,13 +75,27 @@ pub(crate) fn decide(observed: &Observed) -> Decision {
             synced_position: *synced_position,
         });
     }
-    match (observed.fault, &observed.in_use_behind, &observed.unchecked) {
-        (Fault::MissingFile, Some(file), _) => {
-            Decision::Refuse(Proof::InUse { file: file.clone() })
+    let Observed { sealed_before, there_behind, unchecked, .. } = observed;
+    match observed.fault {
+        fault if is_contradiction(fault) => return Decision::Refuse(Proof::Contradiction),
+        Fault::MissingFile => {
+            if let Some(file) = there_behind {
+                return Decision::Refuse(Proof::InUse { file: file.clone() });
+            }
+            if let Some(file) = sealed_before {
+                return Decision::Refuse(Proof::Sealed { file: file.clone() });
+            }
         }
-        (Fault::Length { .. }, _, _) => Decision::Refuse(Proof::FixedLength),
-        (_, _, Some(file)) => Decision::Refuse(Proof::Contents { file: file.clone() }),
-        (Fault::NeverWritten | Fault::MissingFile | Fault::MissingHeader, _, None)
+        Fault::Length { .. } | Fault::NoSegmentLength { .. } => {
+            return Decision::Refuse(Proof::FixedLength);
+        }
+        _ => {}
+    }
+    if let Some(file) = unchecked {
+        return Decision::Refuse(Proof::Contents { file: file.clone() });
+    }
+    match observed.fault {
+        Fault::NeverWritten | Fault::MissingFile | Fault::MissingHeader
             if observed.bytes_after == 0 =>
         {
             Decision::Clean
@@ -83,23 +104,47 @@ pub(crate) fn decide(observed: &Observed) -> Decision {
     }
 }
 
+/// Whether checksums are right and what they cover breaks a rule: no torn write explains that. A
+/// valid frame that does not follow is none: it may be stale, of a tail that was cut off and whose
+/// zeros did not reach the disk.
+fn is_contradiction(fault: Fault) -> bool {
+    match fault {
+        Fault::Frame(error) => error.is_contradiction(),
+        Fault::Header(error) => matches!(error, SegmentHeaderError::Field { .. }),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FAULTS: [Fault; 6] = [
+    const FAULTS: [Fault; 8] = [
         Fault::NeverWritten,
         Fault::Frame(quipu_format::FrameError::TrailerMagic),
         Fault::MissingFile,
         Fault::MissingHeader,
         Fault::Unlinked,
         Fault::Length { expected: 8192, found: 4096 },
+        Fault::NoSegmentLength { found: 0 },
+        CONTRADICTION,
     ];
+
+    const CONTRADICTION: Fault =
+        Fault::Frame(quipu_format::FrameError::Field { field: "frame flags", found: 1 });
 
     fn observed(fault: Fault) -> Observed {
         let position = Position::new(10);
-        let (evidence, in_use_behind, unchecked) = (None, None, None);
-        Observed { fault, position, evidence, in_use_behind, unchecked, bytes_after: 0 }
+        let (evidence, sealed_before, there_behind, unchecked) = (None, None, None, None);
+        Observed {
+            fault,
+            position,
+            evidence,
+            sealed_before,
+            there_behind,
+            unchecked,
+            bytes_after: 0,
+        }
     }
 
     fn sighting(synced: u64) -> Option<Sighting> {
@@ -131,8 +176,7 @@ mod tests {
     fn a_missing_file_in_front_of_a_segment_in_use_is_damage() {
         let behind = Some("later".to_owned());
         for fault in FAULTS {
-            let seen =
-                Observed { in_use_behind: behind.clone(), bytes_after: 1, ..observed(fault) };
+            let seen = Observed { there_behind: behind.clone(), bytes_after: 1, ..observed(fault) };
             let refused = matches!(decide(&seen), Decision::Refuse(Proof::InUse { .. }));
             assert_eq!(refused, fault == Fault::MissingFile, "{fault:?}");
         }
@@ -140,9 +184,34 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_file_behind_a_seal_is_damage() {
+        let sealed = Some("before".to_owned());
+        for fault in FAULTS {
+            let seen = Observed { sealed_before: sealed.clone(), ..observed(fault) };
+            let refused = matches!(decide(&seen), Decision::Refuse(Proof::Sealed { .. }));
+            assert_eq!(refused, fault == Fault::MissingFile, "{fault:?}");
+        }
+    }
+
+    #[test]
     fn a_length_that_changed_is_damage() {
-        let decision = decide(&observed(Fault::Length { expected: 8192, found: 4096 }));
-        assert_eq!(decision, Decision::Refuse(Proof::FixedLength));
+        for fault in
+            [Fault::Length { expected: 8192, found: 4096 }, Fault::NoSegmentLength { found: 0 }]
+        {
+            assert_eq!(decide(&observed(fault)), Decision::Refuse(Proof::FixedLength));
+        }
+    }
+
+    #[test]
+    fn right_checksums_over_what_is_forbidden_are_damage_and_a_stale_frame_is_not() {
+        use quipu_format::FrameError::{Field, Previous};
+        let forbidden = Fault::Frame(Field { field: "frame flags", found: 1 });
+        assert_eq!(decide(&observed(forbidden)), Decision::Refuse(Proof::Contradiction));
+        let field = SegmentHeaderError::Field { field: "capacity", found: 1 };
+        let decision = decide(&observed(Fault::Header(field)));
+        assert_eq!(decision, Decision::Refuse(Proof::Contradiction));
+        let stale = Fault::Frame(Previous { expected: 1, found: 2 });
+        assert_eq!(decide(&observed(stale)), Decision::Cut);
     }
 
     #[test]

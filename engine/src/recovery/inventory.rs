@@ -25,9 +25,10 @@ pub(crate) struct Inventory {
 pub(crate) struct Found {
     pub(crate) sequence: SegmentSeq,
     pub(crate) name: String,
-    pub(crate) file: Arc<dyn File>,
     pub(crate) length: u64,
     pub(crate) header: HeaderState,
+    directory: Arc<dyn Directory>,
+    access: Access,
 }
 
 /// What stands in a segment's first block.
@@ -42,6 +43,15 @@ pub(crate) enum HeaderState {
 }
 
 impl Found {
+    /// Opens the file. Each time anew: a log may have more segments than a process may have files.
+    pub(crate) fn open(&self) -> Result<Arc<dyn File>, IoError> {
+        let opened = self.directory.open(&self.name, self.access);
+        opened.map_err(|error| {
+            let path = format!("{}/{}", self.directory.name(), self.name);
+            IoError::new("open", path, error)
+        })
+    }
+
     pub(crate) fn is_activated(&self) -> bool {
         matches!(self.header, HeaderState::Activated(_))
     }
@@ -58,7 +68,7 @@ impl Inventory {
             match parse(&entry.name) {
                 Named::Segment(sequence) => {
                     let found = inventory.look_at(directory, sequence, entry.name, access)?;
-                    inventory.segments.push(found);
+                    inventory.segments.extend(found);
                 }
                 Named::Unfinished => inventory.unfinished.push(entry.name),
                 Named::Other => {}
@@ -106,8 +116,15 @@ impl Inventory {
         sequence: SegmentSeq,
         name: String,
         access: Access,
-    ) -> Result<Found, OpenError> {
-        let file = directory.open(&name, access).map_err(|error| {
+    ) -> Result<Option<Found>, OpenError> {
+        let opened = match directory.open(&name, access) {
+            // Removed since it was listed, by the live writer beside this reader.
+            Err(error) if access == Access::Read && error.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            opened => opened,
+        };
+        let file = opened.map_err(|error| {
             let refused = matches!(
                 error.kind(),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
@@ -130,6 +147,7 @@ impl Inventory {
             }
             Err(error) => HeaderState::Bad(error),
         };
-        Ok(Found { sequence, name, file, length, header })
+        let directory = Arc::clone(directory);
+        Ok(Some(Found { sequence, name, length, header, directory, access }))
     }
 }

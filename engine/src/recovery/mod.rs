@@ -76,9 +76,12 @@ pub(crate) fn recover(
         return Err(OpenError::NoLog { directory: directory.name() });
     }
     // What is trusted below must be on the device, not only in the page cache of a process that
-    // was killed.
+    // was killed. That goes for names too: it may have been killed between a segment's rename and
+    // the directory's sync, and the segment is about to be used.
+    directory.sync().map_err(|error| IoError::new("sync", directory.name(), error))?;
     for found in inventory.segments.iter().filter(|found| found.is_activated()) {
-        found.file.sync().map_err(|error| inventory.error("sync", &found.name, error))?;
+        let synced = found.open()?.sync();
+        synced.map_err(|error| inventory.error("sync", &found.name, error))?;
     }
     let index = StreamIndex::default();
     let mut walk = scan::walk(&inventory, &index)?;
@@ -102,7 +105,7 @@ pub(crate) fn recover(
         repaired.next,
     );
     let last = walk.accepted.pop();
-    let mut segments = map_all(&inventory, walk.accepted)?;
+    let mut segments = map_all(&inventory, walk.accepted, true)?;
     let (active, header) = match last {
         Some(last) if last.sealed_at.is_none() => {
             resume(&inventory, last, chain, walk.last_control, options)?
@@ -117,7 +120,7 @@ pub(crate) fn recover(
                 predecessor: Some(before),
                 ..last.header
             };
-            segments.extend(map_all(&inventory, vec![last])?);
+            segments.extend(map_all(&inventory, vec![last], true)?);
             activate(&mut preparer, header, options)?
         }
         None => activate(&mut preparer, first_header(now)?, options)?,
@@ -138,28 +141,68 @@ pub(crate) fn recover(
 /// Opens the log in a directory for reading only. Changes nothing.
 pub(crate) fn recover_read_only(directory: &Arc<dyn Directory>) -> Result<Recovered, OpenError> {
     let started = Instant::now();
-    let writer_lives = directory
-        .is_locked()
-        .map_err(|error| IoError::new("look at the lock of", directory.name(), error))?;
-    let inventory = Inventory::take(directory, Access::Read)?;
-    plan::check(&inventory)?;
-    if !inventory.has_activated() {
+    let Look { inventory, index, walk, damage, writer_lives } = look(directory)?;
+    if !inventory.has_activated() && damage.is_none() {
         return Err(OpenError::NoLog { directory: directory.name() });
     }
-    let index = StreamIndex::default();
-    let walk = scan::walk(&inventory, &index)?;
-    let observed = scan::observe(&inventory, &walk)?;
     let mut report = RecoveryReport::new(&walk);
-    if let Decision::Refuse(proof) = decide::decide(&observed) {
-        report.damage = Some(walk.damage(&inventory, proof));
-    }
+    report.damage = damage;
     let chain = walk.chain;
-    let segments = map_all(&inventory, walk.accepted)?;
+    let segments = map_all(&inventory, walk.accepted, false)?;
     report.log_id = inventory.log_id().unwrap_or(LogId::from_bytes([0; 16]));
     // What a live writer has stored and not synced may still be taken back by a power cut.
     let end = if writer_lives { chain.synced_position } else { chain.position };
     report.time_taken = started.elapsed();
     Ok(Recovered { report, segments, index, end, synced: chain.synced_position, writer: None })
+}
+
+/// What a reader has seen of a directory.
+struct Look {
+    inventory: Inventory,
+    index: StreamIndex,
+    walk: Walk,
+    damage: Option<Damage>,
+    writer_lives: bool,
+}
+
+/// How often a reader looks again before it takes the end it has seen for the writer's.
+const LOOKS_MAX: usize = 8;
+
+/// Looks at a directory, perhaps beside a live writer.
+///
+/// A writer goes on while this looks: what was read behind X may be younger than what was read at
+/// X, and prove that more is durable than was stored when X was read. So it is damage only if the
+/// next look, which begins after that proof was read, stops at X again.
+fn look(directory: &Arc<dyn Directory>) -> Result<Look, OpenError> {
+    let is_locked = || {
+        let looked = directory.is_locked();
+        looked.map_err(|error| IoError::new("look at the lock of", directory.name(), error))
+    };
+    let mut stopped_before = None;
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let locked_before = is_locked()?;
+        let inventory = Inventory::take(directory, Access::Read)?;
+        plan::check(&inventory)?;
+        let index = StreamIndex::default();
+        let walk = scan::walk(&inventory, &index)?;
+        let observed = scan::observe(&inventory, &walk)?;
+        let mut damage = match decide::decide(&observed) {
+            Decision::Refuse(proof) => Some(walk.damage(&inventory, proof)),
+            Decision::Clean | Decision::Cut => None,
+        };
+        let writer_lives = locked_before || is_locked()?;
+        let stop = (walk.stop.sequence, walk.stop.offset);
+        if writer_lives && damage.is_some() && stopped_before != Some(stop) {
+            if looks < LOOKS_MAX {
+                stopped_before = Some(stop);
+                continue;
+            }
+            damage = None;
+        }
+        return Ok(Look { inventory, index, walk, damage, writer_lives });
+    }
 }
 
 impl Walk {
@@ -176,10 +219,19 @@ impl Walk {
 }
 
 /// Maps sealed segments, or all of them for reading.
-fn map_all(inventory: &Inventory, accepted: Vec<Accepted>) -> Result<Vec<Arc<Segment>>, OpenError> {
+fn map_all(
+    inventory: &Inventory,
+    accepted: Vec<Accepted>,
+    seals_are_stored: bool,
+) -> Result<Vec<Arc<Segment>>, OpenError> {
     let map = |accepted: Accepted| {
         let found = inventory.get(accepted.header.sequence)?;
-        let mapped = found.file.map(accepted.end.as_u64(), Access::Read);
+        // A seal that was made again is there once it has been repaired: not for reading only.
+        let end = match (accepted.sealed_at, seals_are_stored) {
+            (Some(offset), false) if accepted.healed_seal.is_some() => offset,
+            _ => accepted.end,
+        };
+        let mapped = found.open()?.map(end.as_u64(), Access::Read);
         let (region, _) = mapped.map_err(|error| inventory.error("map", &found.name, error))?;
         Ok(Arc::new(Segment::new(accepted.header, region, accepted.landmarks)))
     };
@@ -195,7 +247,7 @@ fn resume(
     options: &Options,
 ) -> Result<(ActiveSegment, SegmentHeader), OpenError> {
     let found = inventory.get(last.header.sequence)?;
-    let file = Arc::clone(&found.file);
+    let file = found.open()?;
     let mapped = file.map(last.end.as_u64(), Access::Write);
     let (region, writer) = mapped.map_err(|error| inventory.error("map", &found.name, error))?;
     let Some(writer) = writer else {

@@ -4,7 +4,7 @@
 //! another release, under another name. Pure. Files that a crash can explain pass, whatever state
 //! they are in: those are for the scan.
 
-use quipu_format::SegmentHeaderError;
+use quipu_format::{SegmentHeaderError, layout};
 
 use super::inventory::{HeaderState, Inventory};
 use crate::error::OpenError;
@@ -26,7 +26,7 @@ pub(crate) fn check(inventory: &Inventory) -> Result<(), OpenError> {
                 }
             }
             HeaderState::Bad(source) => match source {
-                SegmentHeaderError::Magic { .. } => {
+                SegmentHeaderError::Magic { found } if !is_half_written(found) => {
                     return Err(OpenError::NotASegment { file: file(), source });
                 }
                 SegmentHeaderError::FormatVersion { .. }
@@ -39,4 +39,26 @@ pub(crate) fn check(inventory: &Inventory) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Whether the system may have written the block back in the middle of the store that brought the
+/// header: then some bytes of the magic are there, and the others still zero.
+fn is_half_written(magic: [u8; 8]) -> bool {
+    let whole = layout::segment::MAGIC_VALUE;
+    magic.iter().zip(whole).all(|(found, expected)| *found == 0 || *found == expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_magic_of_which_some_bytes_are_not_there_yet_is_half_written() {
+        for found in [*b"Q\0\0\0\0\0\0\0", *b"QUIPUSE\0", *b"\0\0\0\0\0SEG", *b"QUIPUSEG"] {
+            assert!(is_half_written(found), "{found:?}");
+        }
+        for found in [*b"PK\x03\x04\0\0\0\0", *b"QUIPUSEX", *b"quipuseg"] {
+            assert!(!is_half_written(found), "{found:?}");
+        }
+    }
 }

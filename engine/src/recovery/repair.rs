@@ -66,10 +66,12 @@ fn store_tail_again(inventory: &Inventory, walk: &Walk) -> Result<(), OpenError>
     for (place, accepted) in walk.accepted.iter().enumerate() {
         let found = inventory.get(accepted.header.sequence)?;
         let error = |operation| move |error| inventory.error(operation, &found.name, error);
-        if let (Some(seal), Some(offset)) = (&accepted.healed_seal, accepted.sealed_at) {
-            found.file.write_at(offset.as_u64(), seal).map_err(error("write the seal of"))?;
-        } else if first.is_some_and(|first| place < first) {
+        if accepted.healed_seal.is_none() && first.is_some_and(|first| place < first) {
             continue;
+        }
+        let file = found.open()?;
+        if let (Some(seal), Some(offset)) = (&accepted.healed_seal, accepted.sealed_at) {
+            file.write_at(offset.as_u64(), seal).map_err(error("write the seal of"))?;
         }
         let from = match proved {
             Some(proved) if first == Some(place) => accepted.landmarks.before(proved),
@@ -77,8 +79,8 @@ fn store_tail_again(inventory: &Inventory, walk: &Walk) -> Result<(), OpenError>
             _ => ByteOffset::ZERO,
         };
         let length = accepted.end.as_u64().saturating_sub(from.as_u64());
-        found.file.store_again(from.as_u64(), length).map_err(error("write"))?;
-        found.file.sync().map_err(error("sync"))?;
+        file.store_again(from.as_u64(), length).map_err(error("write"))?;
+        file.sync().map_err(error("sync"))?;
     }
     Ok(())
 }
@@ -92,24 +94,26 @@ fn zero(inventory: &Inventory, found: &Found, from: ByteOffset) -> Result<(), Op
     let mut piece = vec![0; PIECE_BYTES];
     let zeros = vec![0; PIECE_BYTES];
     let mut at = from.as_u64();
+    let file = found.open()?;
     while at < found.length {
         let wanted = usize::try_from(found.length - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
         let (Some(bytes), Some(zeros)) = (piece.get_mut(..wanted), zeros.get(..wanted)) else {
             break;
         };
         let error = |operation| move |error| inventory.error(operation, &found.name, error).at(at);
-        found.file.read_at(at, bytes).map_err(error("read"))?;
+        file.read_at(at, bytes).map_err(error("read"))?;
         if bytes.iter().any(|byte| *byte != 0) {
-            found.file.write_at(at, zeros).map_err(error("zero the tail of"))?;
+            file.write_at(at, zeros).map_err(error("zero the tail of"))?;
         }
         at += wanted as u64;
     }
-    found.file.sync().map_err(|error| inventory.error("sync", &found.name, error))?;
+    file.sync().map_err(|error| inventory.error("sync", &found.name, error))?;
     Ok(())
 }
 
 /// Step 6. Keeps the unused segments that follow the last one in use without a gap and have the
-/// size that is wanted now.
+/// size that is wanted now. The first that follows is kept in any case, to be replaced when the
+/// next segment is prepared: a sealed segment whose successor has no name is damage.
 fn tidy(
     directory: &Arc<dyn Directory>,
     inventory: &Inventory,
@@ -127,7 +131,7 @@ fn tidy(
         if found.sequence == next && found.length == options.segment_bytes {
             unused.push(next);
             next = next.plus(1);
-        } else {
+        } else if found.sequence != behind {
             useless.push(&found.name);
         }
     }

@@ -111,24 +111,25 @@ pub(crate) fn walk(inventory: &Inventory, index: &StreamIndex) -> Result<Walk, O
 fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> {
     let header = match found.header {
         HeaderState::Activated(header) => header,
+        _ if !is_segment_length(found.length) => {
+            return Err(Fault::NoSegmentLength { found: found.length });
+        }
         HeaderState::Unused => return Err(Fault::MissingHeader),
         HeaderState::Bad(error) => return Err(Fault::Header(error)),
     };
     if found.length != header.capacity {
         return Err(Fault::Length { expected: header.capacity, found: found.length });
     }
-    let linked = match (walk.accepted.last(), header.predecessor) {
-        (None, None) => true,
-        (Some(before), Some(named)) => {
-            named.end == before.end
-                && named.checksum == walk.chain.previous
-                && header.base_position == walk.chain.position
-                && header.created_at >= walk.chain.time
-                && header.synced_position >= walk.chain.synced_position
-        }
-        (None, Some(_)) | (Some(_), None) => false,
+    let linked = match walk.accepted.last() {
+        None => header.predecessor.is_none(),
+        Some(before) => walk.chain.leads_to(&header, before.end),
     };
     if linked { Ok(header) } else { Err(Fault::Unlinked) }
+}
+
+/// Whether a segment may be so long. One has its length before it has its name.
+fn is_segment_length(length: u64) -> bool {
+    length >= layout::segment::CAPACITY_MIN && length.is_multiple_of(layout::segment::CAPACITY_STEP)
 }
 
 impl Stop {
@@ -154,7 +155,8 @@ impl SegmentScan<'_> {
         walk: &mut Walk,
     ) -> Result<Option<(ByteOffset, Fault)>, OpenError> {
         let salt = Salt::new(self.header.log_id, self.header.sequence);
-        let mut window = Window::new(&*self.found.file, self.found.length);
+        let file = self.found.open()?;
+        let mut window = Window::new(&*file, self.found.length);
         let mut chain = Chain::at_start_of(&self.header);
         let landmarks = super::landmarks_of(self.found);
         let mut offset = Segment::FIRST_FRAME;
@@ -192,8 +194,10 @@ impl SegmentScan<'_> {
         };
         let mut accepted =
             Accepted { header: self.header, end: offset, sealed_at, healed_seal: None, landmarks };
+        let seal_end = offset.plus(layout::CONTROL_FRAME_BYTES as u64);
+        let seal_fits = seal_end.as_u64() <= self.found.length;
         let healed = match next.map(|next| next.header) {
-            Some(HeaderState::Activated(next)) if fault.is_some() => {
+            Some(HeaderState::Activated(next)) if fault.is_some() && seal_fits => {
                 chain.seal_named_by(&next, salt, offset).map(|seal| (seal, next))
             }
             _ => None,
@@ -202,7 +206,7 @@ impl SegmentScan<'_> {
             // Nothing in front of the seal is missing: the next header says what it was.
             accepted.sealed_at = Some(offset);
             accepted.healed_seal = Some(seal);
-            accepted.end = offset.plus(layout::CONTROL_FRAME_BYTES as u64);
+            accepted.end = seal_end;
             chain.previous = next.predecessor.map_or(chain.previous, |before| before.checksum);
             chain.time = next.created_at;
             chain.synced_position = next.synced_position;
@@ -266,23 +270,28 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
         fault: walk.stop.fault,
         position: walk.chain.position,
         evidence: None,
-        in_use_behind: None,
+        sealed_before: None,
+        there_behind: None,
         unchecked: None,
         bytes_after: 0,
     };
+    if let Some(last) = walk.accepted.last().filter(|last| last.sealed_at.is_some()) {
+        observed.sealed_before = Some(inventory.path(&segment_name(last.header.sequence)));
+    }
     let log_id = inventory.log_id();
     for found in inventory.segments.iter().filter(|found| found.sequence >= walk.stop.sequence) {
         let mut behind = Behind { inventory, found, observed: &mut observed };
         let stopped_here = found.sequence == walk.stop.sequence;
         let from = if stopped_here { walk.stop.offset } else { ByteOffset::ZERO };
-        if let HeaderState::Activated(header) = found.header {
-            if !stopped_here {
-                let path = inventory.path(&found.name);
-                behind.observed.in_use_behind.get_or_insert(path);
-            }
-            if from == ByteOffset::ZERO {
-                behind.see(ByteOffset::ZERO, header.synced_position);
-            }
+        // The first segment is never taken away while there are others, used or not.
+        if !stopped_here && (found.is_activated() || walk.accepted.is_empty()) {
+            let path = inventory.path(&found.name);
+            behind.observed.there_behind.get_or_insert(path);
+        }
+        if let HeaderState::Activated(header) = found.header
+            && from == ByteOffset::ZERO
+        {
+            behind.see(ByteOffset::ZERO, header.synced_position);
         }
         let contents = behind.contents(from, log_id.map(|id| Salt::new(id, found.sequence)))?;
         if contents && log_id.is_none() {
@@ -306,7 +315,8 @@ impl Behind<'_> {
     /// Reads all from `from` on: counts what is not zero, and searches it for evidence. Whether
     /// there is anything in the blocks of frames.
     fn contents(&mut self, from: ByteOffset, salt: Option<Salt>) -> Result<bool, OpenError> {
-        let mut window = Window::new(&*self.found.file, self.found.length);
+        let file = self.found.open()?;
+        let mut window = Window::new(&*file, self.found.length);
         let mut at = from.as_u64();
         let (mut last_not_zero, mut frames) = (None, false);
         while at < self.found.length {

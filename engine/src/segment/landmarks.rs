@@ -10,14 +10,20 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use quipu_format::{ByteOffset, Position, layout};
 
-/// Every landmark is at least this far from the one before: the most that a reader walks over.
+/// Every landmark is at least this far from the one before: the most that a reader walks over, in
+/// segments of up to a GiB.
 const STRIDE_BYTES: u64 = 16 << 10;
+
+/// Larger segments have landmarks further apart: a file of holes that calls itself a segment of a
+/// TiB costs no memory to speak of.
+const PLACES_MAX: u64 = 1 << 16;
 
 /// A sparse table from positions to the offsets of frames.
 #[derive(Debug)]
 pub(crate) struct Landmarks {
     entries: Box<[Landmark]>,
     count: AtomicUsize,
+    stride_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -29,9 +35,10 @@ struct Landmark {
 impl Landmarks {
     /// Room for the landmarks of a segment of `capacity` bytes.
     pub(crate) fn new(capacity: u64) -> Self {
-        let places = usize::try_from(capacity / STRIDE_BYTES).unwrap_or(usize::MAX);
-        let entries = (0..places.saturating_add(1)).map(|_| Landmark::default()).collect();
-        Self { entries, count: AtomicUsize::new(0) }
+        let stride_bytes = STRIDE_BYTES.max(capacity.div_ceil(PLACES_MAX));
+        let places = capacity / stride_bytes + 1;
+        let entries = (0..places).map(|_| Landmark::default()).collect();
+        Self { entries, count: AtomicUsize::new(0), stride_bytes }
     }
 
     /// Notes that a frame whose first position is `position` stands at `offset`, if the last
@@ -40,7 +47,7 @@ impl Landmarks {
         let count = self.count.load(Ordering::Relaxed);
         let last = count.checked_sub(1).and_then(|last| self.entries.get(last));
         let near = last.is_some_and(|last| {
-            offset.as_u64() < last.offset.load(Ordering::Relaxed).saturating_add(STRIDE_BYTES)
+            offset.as_u64() < last.offset.load(Ordering::Relaxed).saturating_add(self.stride_bytes)
         });
         if near {
             return;
@@ -83,6 +90,13 @@ mod tests {
         assert_eq!(before(19), start);
         assert_eq!(before(20), start + STRIDE_BYTES);
         assert_eq!(before(u64::MAX), start + STRIDE_BYTES);
+    }
+
+    #[test]
+    fn the_largest_segment_has_no_more_landmarks_than_one_of_a_gibibyte() {
+        let landmarks = Landmarks::new(layout::segment::CAPACITY_MAX);
+        assert_eq!(landmarks.entries.len() as u64, PLACES_MAX + 1);
+        assert_eq!(Landmarks::new(1 << 30).entries.len() as u64, PLACES_MAX + 1);
     }
 
     #[test]

@@ -92,11 +92,9 @@ impl Preparer {
         self.directory
             .rename(temporary, name)
             .map_err(|error| self.error("rename", temporary, error))?;
-        if let Err(error) = self.directory.sync() {
-            // Renamed, but perhaps not for good: undo it, so that the name is free again.
-            let _ = self.directory.remove(name);
-            return Err(self.error("sync the directory of", name, error));
-        }
+        // After a failure it has the name, but perhaps not for good; the next attempt replaces it.
+        // It is not removed: recovery tells by the name that nothing is missing.
+        self.directory.sync().map_err(|error| self.error("sync the directory of", name, error))?;
         Ok(file)
     }
 

@@ -119,7 +119,10 @@ impl Directory for OsDirectory {
     }
 
     fn is_locked(&self) -> io::Result<bool> {
-        let file = match FsFile::open(self.path.join(LOCK)) {
+        // A pipe of this name must not make the open wait for its other end.
+        let opened =
+            OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(self.path.join(LOCK));
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),

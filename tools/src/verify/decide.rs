@@ -112,12 +112,13 @@ mod tests {
 
     const POSITION: Position = Position::new(10);
 
-    fn faults() -> [Fault; 8] {
+    fn faults() -> [Fault; 9] {
         let named_twice = StreamFault::NamedTwice { stream: "s".to_owned() };
         [
             Fault::NeverWritten,
             Fault::Frame(FrameError::TrailerMagic),
             Fault::Frame(FrameError::Previous { expected: 1, found: 2 }),
+            Fault::Frame(FrameError::Field { field: "frame flags", found: 1 }),
             Fault::Stream(named_twice),
             Fault::MissingFile,
             Fault::MissingHeader,
@@ -153,6 +154,7 @@ mod tests {
         let damage = |proof| Decision::Damage(proof);
         for (fault, expected) in faults().iter().zip([
             Decision::Clean,
+            Decision::Torn,
             Decision::Torn,
             damage(Proof::Contradiction),
             damage(Proof::Contradiction),

@@ -140,8 +140,10 @@ impl Directory {
         let length = file.metadata().map_err(error)?.len();
         let mut window = Window::new(file, length);
         let block_bytes = layout::segment::BYTES as u64;
-        let block = window.at(0, block_bytes).map_err(|source| {
-            VerifyError::Read { file: path.display().to_string(), offset: 0, source }
+        let block = window.at(0, block_bytes).map_err(|source| VerifyError::Read {
+            file: path.display().to_string(),
+            offset: 0,
+            source,
         })?;
         let block = block.get(..layout::segment::BYTES).unwrap_or(block);
         let header = match SegmentHeader::decode(block) {
@@ -159,9 +161,11 @@ impl SegmentFile {
     /// The bytes from `offset` on: at least `wanted` of them, or all that there are.
     pub(super) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], VerifyError> {
         let name = &self.name;
-        self.window
-            .at(offset, wanted)
-            .map_err(|source| VerifyError::Read { file: name.clone(), offset, source })
+        self.window.at(offset, wanted).map_err(|source| VerifyError::Read {
+            file: name.clone(),
+            offset,
+            source,
+        })
     }
 }
 

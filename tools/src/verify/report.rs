@@ -133,8 +133,12 @@ impl Report {
             grouped(self.streams as u64)
         );
         match &self.tail {
-            Tail::Clean => format!("ok: {verified}; every checksum, link, position and version is right."),
-            Tail::Growing => format!("ok: {verified}; the log is being written to while it is read."),
+            Tail::Clean => {
+                format!("ok: {verified}; every checksum, link, position and version is right.")
+            }
+            Tail::Growing => {
+                format!("ok: {verified}; the log is being written to while it is read.")
+            }
             Tail::Torn { file, offset, bytes, fault } => format!(
                 "ok: {verified}; behind them a torn tail of {} bytes from offset {offset} of {file} on \
                  ({fault}), never acknowledged as durable: a batch under way, or what a crash left, \

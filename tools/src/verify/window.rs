@@ -76,9 +76,14 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let mut window = Window::new(file, bytes.len() as u64);
-        for (offset, wanted) in
-            [(0, 10), (1_048_570, 10), (1_048_570, 2_000_000), (5, 5), (2_999_999, 8), (9_000_000, 1)]
-        {
+        for (offset, wanted) in [
+            (0, 10),
+            (1_048_570, 10),
+            (1_048_570, 2_000_000),
+            (5, 5),
+            (2_999_999, 8),
+            (9_000_000, 1),
+        ] {
             let rest = bytes.get(offset as usize..).unwrap_or(&[]);
             let found = window.at(offset, wanted).unwrap();
             assert!(found.len() as u64 >= wanted.min(rest.len() as u64), "{offset}");

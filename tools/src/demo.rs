@@ -1,0 +1,157 @@
+//! `quipu demo`: what Quipu gives, in ten lines and ten seconds.
+//!
+//! A child process appends orders from several threads and reports each acknowledgement after its
+//! append has returned. It is killed in mid-flight, the log is reopened, and everything it had been
+//! told is compared with what is there.
+
+pub mod campaign;
+pub mod check;
+pub mod message;
+#[cfg(test)]
+mod tests;
+pub mod workload;
+pub mod writer;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use quipu::Log;
+
+use crate::number::{counted, grouped};
+use crate::outcome::Outcome;
+use crate::verify;
+use campaign::{Campaign, Plan, Round};
+use check::Check;
+
+/// How the demo is to go.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Where the log is to be, and to stay; else in a temporary directory.
+    pub directory: Option<PathBuf>,
+    /// How often the writer is killed.
+    pub rounds: u32,
+    /// Threads of the writer.
+    pub threads: u32,
+    /// What the moments of the kills are drawn from.
+    pub seed: Option<u64>,
+}
+
+/// How long a writer lives after its first acknowledgement.
+const LIFE: std::ops::Range<Duration> = Duration::from_millis(200)..Duration::from_millis(1200);
+
+/// Holds the demo and says what happens.
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&interrupted);
+    // So that the temporary directory goes, too.
+    ctrlc::set_handler(move || set.store(true, Ordering::Relaxed))
+        .context("cannot take signals")?;
+
+    let temporary = match &request.directory {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("quipu-demo-").tempdir()?),
+    };
+    let directory = match (&request.directory, &temporary) {
+        (Some(directory), _) => directory.clone(),
+        (None, Some(temporary)) => temporary.path().to_owned(),
+        (None, None) => bail!("no directory"),
+    };
+    if holds_something(&directory) {
+        bail!("{} is not empty; the demo needs a log of its own", directory.display());
+    }
+    let seed = request.seed.unwrap_or_else(|| fastrand::u64(..));
+    let plan = Plan {
+        executable: std::env::current_exe().context("cannot find this program")?,
+        directory: directory.clone(),
+        threads: request.threads,
+        life: LIFE,
+        leaves_recovery_to_writer: false,
+        seed,
+        interrupted,
+    };
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "A process places orders from {}; each is one batch over an order and its stock, and is\n\
+         refused if the stock has moved. It is killed (SIGKILL) {}, in mid-flight. Seed {seed}.",
+        counted(u64::from(request.threads), "thread", "threads"),
+        counted(u64::from(request.rounds), "time", "times"),
+    )?;
+    hold(plan, request.rounds, &mut out)?;
+    match &request.directory {
+        Some(directory) => writeln!(out, "The log stays in {}.", directory.display())?,
+        None => writeln!(out, "The log was temporary and is gone; --dir DIR keeps one.")?,
+    }
+    Ok(Outcome::Fine)
+}
+
+fn hold(plan: Plan, rounds: u32, out: &mut impl Write) -> anyhow::Result<()> {
+    let directory = plan.directory.clone();
+    let mut campaign = Campaign::new(plan);
+    for _ in 0..rounds {
+        writeln!(out, "{}", described(&campaign.round()?))?;
+    }
+    let check = campaign.check_all()?;
+    writeln!(
+        out,
+        "Read again from the start: {}, {}, {}: no position or version skipped, no batch torn,\n\
+         none lost, none twice, none invented; {} lost a race for stock, were refused, and tried again.",
+        counted(check.batches(), "batch", "batches"),
+        counted(check.events(), "event", "events"),
+        counted(check.streams(), "stream", "streams"),
+        counted(campaign.ledger().refused(), "append", "appends"),
+    )?;
+    let report = verify::verify(&directory)?;
+    writeln!(out, "Verified without the engine: {}", report.verdict())?;
+    if !report.ok || report.events != check.events() {
+        bail!("the verifier and the engine do not agree");
+    }
+    show_streams(&directory, &check, out)?;
+    writeln!(
+        out,
+        "A kill shows atomicity, order and reopening. It cannot show safety against a power cut: that\n\
+         is what fdatasync is for, and what the tests on a simulated disk show."
+    )?;
+    Ok(())
+}
+
+fn described(round: &Round) -> String {
+    format!(
+        "Round {}: {} submitted, {} acknowledged, killed after {} ms; reopened {} in {:.1} ms, {} cut: \
+         all {} found, and {} that had no time to be acknowledged.",
+        round.number,
+        grouped(round.submitted),
+        grouped(round.acknowledged),
+        round.killed_after.as_millis(),
+        counted(round.segments as u64, "segment", "segments"),
+        round.reopened_in.as_secs_f64() * 1e3,
+        counted(round.bytes_cut, "torn byte", "torn bytes"),
+        grouped(round.acknowledged),
+        grouped(round.unacknowledged),
+    )
+}
+
+/// Reads back the last order and the last reservation of its first item.
+fn show_streams(directory: &Path, check: &Check, out: &mut impl Write) -> anyhow::Result<()> {
+    let log = Log::open_read_only(directory)?;
+    let last = log.batches(..).backward().next().transpose()?;
+    let Some(last) = last else { return Ok(()) };
+    writeln!(out, "The last of {} orders, and the streams it is on:", grouped(check.batches()))?;
+    for event in last.events()?.take(2) {
+        let event = event?;
+        let newest = log.read_stream(event.stream(), ..).backward().limit(1).into_iter().next();
+        if let Some(newest) = newest.transpose()? {
+            writeln!(out, "  {}", crate::read::readable(&newest).trim_start())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is anything in a directory.
+fn holds_something(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+}

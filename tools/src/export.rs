@@ -1,0 +1,58 @@
+//! `quipu export`: the log as JSON lines, one batch a line, as `import` takes them.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::json::{EventOut, time_out};
+use crate::open::open_for_reading;
+use crate::outcome::Outcome;
+
+/// Writes every batch of the log in `directory` to `output`, or to stdout.
+pub fn run(directory: &Path, output: Option<&Path>) -> anyhow::Result<Outcome> {
+    let (log, outcome) = open_for_reading(directory)?;
+    match output {
+        Some(path) => {
+            let file =
+                File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+            write_batches(&log, BufWriter::with_capacity(OUTPUT_BYTES, file))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        None => write_batches(&log, BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock()))?,
+    }
+    Ok(outcome)
+}
+
+/// Written at once.
+const OUTPUT_BYTES: usize = 256 << 10;
+
+#[derive(Serialize)]
+struct BatchOut<'a> {
+    time: Box<RawValue>,
+    events: Vec<EventOut<'a>>,
+}
+
+fn write_batches(log: &quipu::Log, mut out: impl Write) -> anyhow::Result<()> {
+    for batch in log.batches(..) {
+        let batch = batch?;
+        let mut events = Vec::with_capacity(batch.event_count() as usize);
+        for event in batch.events()? {
+            let event = event?;
+            let mut line = EventOut::new(event.stream(), event.event_type())
+                .id(event.id())
+                .metadata(event.metadata())
+                .data(event.payload());
+            line.tags = event.tags().iter().collect();
+            events.push(line);
+        }
+        let time = time_out(batch.committed_at().as_u64())?;
+        serde_json::to_writer(&mut out, &BatchOut { time, events })?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()?;
+    Ok(())
+}

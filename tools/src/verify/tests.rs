@@ -1,0 +1,292 @@
+//! Whether the verifier finds what is wrong, and nothing else: whole logs, torn ones, damaged ones.
+
+use quipu_format::{ControlKind, Position};
+
+use super::testlog::{CAPACITY, Lie, TestLog};
+use super::{Report, Tail, VerifyError, verify};
+
+fn report(log: &TestLog) -> Report {
+    log.verify().unwrap()
+}
+
+/// Where damage was found, and the proof.
+fn damage(log: &TestLog) -> (String, u64, u64, String) {
+    let report = report(log);
+    assert!(!report.ok);
+    match report.tail {
+        Tail::Damaged { file, offset, position, proof, .. } => (file, offset, position, proof),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Where the torn tail begins and how long it is.
+fn torn(log: &TestLog) -> (String, u64, u64) {
+    let report = report(log);
+    assert!(report.ok);
+    match report.tail {
+        Tail::Torn { file, offset, bytes, .. } => (file, offset, bytes),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn file(sequence: u32) -> String {
+    format!("{sequence:020}.seg")
+}
+
+#[test]
+fn a_whole_log_is_counted() {
+    let mut log = TestLog::of_three_segments();
+    log.control(ControlKind::Close, true).prepare();
+    let found = report(&log);
+    assert_eq!(found.tail, Tail::Clean);
+    assert_eq!((found.segments, found.segments_unused), (3, 1));
+    assert_eq!((found.batches, found.events, found.streams), (6, 15, 3));
+    assert_eq!(found.synced_position, 15);
+    assert_eq!(found.first_commit_nanos, Some(1_700_000_001_000_000_000));
+    assert_eq!(found.last_commit_nanos, Some(1_700_000_008_000_000_000));
+    assert_eq!((found.last_close_nanos, found.closed), (Some(1_700_000_009_000_000_000), true));
+    assert_eq!(
+        found.bytes,
+        2 * log.segments[0].frames.last().unwrap().end as u64 + log.offset.as_u64()
+    );
+
+    let mut log = TestLog::new();
+    log.batch(&["a"]).control(ControlKind::Close, true).batch(&["a"]);
+    let found = report(&log);
+    assert_eq!((found.last_close_nanos.is_some(), found.closed), (true, false));
+}
+
+#[test]
+fn every_flipped_byte_is_noticed() {
+    let mut log = TestLog::of_three_segments();
+    log.control(ControlKind::Mark, true);
+    let whole = report(&log);
+    assert!(whole.ok && whole.tail == Tail::Clean && whole.seals_missing.is_empty());
+    for segment in 0..3 {
+        let end = log.segments[segment].frames.last().unwrap().end;
+        for at in 0..end {
+            let mut damaged = log.clone();
+            damaged.bytes(segment)[at] ^= 0x10;
+            let in_seal = segment < 2 && at >= log.segments[segment].frames[2].start;
+            match damaged.verify() {
+                Err(VerifyError::NotASegment { .. }) => assert!(at < 8, "{segment}:{at}"),
+                Err(error) => panic!("{segment}:{at}: {error}"),
+                Ok(found) if in_seal => {
+                    assert_eq!((found.ok, found.seals_missing), (true, vec![segment as u64]));
+                }
+                Ok(found) => assert_ne!(found.tail, Tail::Clean, "{segment}:{at}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_frame_with_a_witness_behind_it_is_damage() {
+    let mut log = TestLog::of_three_segments();
+    log.frame(0, 1)[60] ^= 1;
+    let (found, offset, position, proof) = damage(&log);
+    assert_eq!((found, offset, position), (file(0), log.frame_offset(0, 1), 2));
+    assert_eq!(
+        proof,
+        format!(
+            "{} says at offset {} that all below position 12 was durable",
+            file(2),
+            log.frame_offset(2, 1)
+        )
+    );
+}
+
+#[test]
+fn a_lost_page_in_front_of_a_mark_is_damage() {
+    let mut log = TestLog::new();
+    log.batch(&["a"]).batch(&["b"]).control(ControlKind::Mark, true);
+    log.frame(0, 1).fill(0);
+    let (_, offset, position, _) = damage(&log);
+    assert_eq!((offset, position), (log.frame_offset(0, 1), 1));
+}
+
+#[test]
+fn a_bad_last_frame_without_a_witness_is_a_torn_tail() {
+    for at in [0, 20, 50, 100] {
+        let mut log = TestLog::new();
+        log.batch(&["a"]).batch(&["b", "c"]);
+        let length = log.frame(0, 1).len() as u64;
+        log.frame(0, 1)[at] ^= 1;
+        let (found, offset, bytes) = torn(&log);
+        assert_eq!((found, offset), (file(0), log.frame_offset(0, 1)));
+        assert_eq!(bytes, length, "byte {at}");
+        assert_eq!((report(&log).batches, report(&log).events), (1, 1));
+    }
+}
+
+#[test]
+fn frames_that_reached_the_disk_before_the_ones_in_front_of_them_are_a_torn_tail() {
+    // In one segment, and over a roll-over: nothing was synced, any subset may be there.
+    let mut log = TestLog::new();
+    log.batch(&["a"]).batch_unsynced(&["b"]).batch_unsynced(&["c"]);
+    log.frame(0, 1).fill(0);
+    let offset = log.frame_offset(0, 1);
+    assert_eq!(torn(&log), (file(0), offset, log.offset.as_u64() - offset));
+
+    let mut log = TestLog::new();
+    log.batch(&["a"]).batch_unsynced(&["b"]).roll_with(false).batch_unsynced(&["c"]);
+    log.frame(0, 1).fill(0);
+    let (found, offset, _) = torn(&log);
+    assert_eq!((found, offset), (file(0), log.frame_offset(0, 1)));
+}
+
+#[test]
+fn the_header_of_a_later_segment_is_a_witness() {
+    let mut log = TestLog::new();
+    log.batch(&["a"]).batch(&["b"]).roll();
+    log.frame(0, 1)[60] ^= 1;
+    let (found, _, position, proof) = damage(&log);
+    assert_eq!((found, position), (file(0), 1));
+    assert!(proof.contains("all below position 2 was durable"), "{proof}");
+    // Its frames are, too, even if its header is gone.
+    log.batch(&["c"]);
+    log.bytes(1)[..4096].fill(0);
+    log.frame(0, 2).fill(0);
+    assert_eq!(damage(&log).2, 1);
+}
+
+#[test]
+fn a_seal_that_never_reached_the_disk_is_known_from_the_next_header() {
+    let mut log = TestLog::of_three_segments();
+    log.frame(1, 2).fill(0);
+    let found = report(&log);
+    assert_eq!((found.tail.clone(), found.seals_missing), (Tail::Clean, vec![1]));
+    assert_eq!((found.batches, found.events), (6, 15));
+    // A batch in front of it that is missing, too, is another matter.
+    log.frame(1, 1).fill(0);
+    let (found, offset, position, _) = damage(&log);
+    assert_eq!((found, offset, position), (file(1), log.frame_offset(1, 1), 7));
+}
+
+#[test]
+fn a_missing_header_is_judged_by_what_is_behind_it() {
+    let mut log = TestLog::new();
+    log.batch(&["a"]).roll_with(false).batch_unsynced(&["b"]);
+    log.bytes(1)[..4096].fill(0);
+    assert_eq!(torn(&log), (file(1), 0, log.offset.as_u64()));
+
+    let mut log = TestLog::of_three_segments();
+    log.bytes(1)[..4096].fill(0);
+    let (found, offset, position, _) = damage(&log);
+    assert_eq!((found, offset, position), (file(1), 0, 5));
+}
+
+#[test]
+fn the_first_header_gone_is_no_empty_log() {
+    let mut log = TestLog::of_three_segments();
+    log.bytes(0)[..4096].fill(0);
+    let (found, offset, position, _) = damage(&log);
+    assert_eq!((found, offset, position), (file(0), 0, 0));
+
+    // Where no header at all tells the log's id, the frames cannot be checked.
+    let mut log = TestLog::new();
+    log.batch(&["a"]);
+    log.bytes(0)[..4096].fill(0);
+    let (.., proof) = damage(&log);
+    assert!(proof.contains("cannot be checked without a header"), "{proof}");
+}
+
+#[test]
+fn a_missing_file_in_front_of_a_segment_in_use_is_damage() {
+    let mut log = TestLog::new();
+    log.batch(&["a"]).roll_with(false).batch_unsynced(&["b"]).roll_with(false);
+    log.segments[1].bytes = None;
+    let (found, offset, position, proof) = damage(&log);
+    assert_eq!((found, offset, position), (file(1), 0, 1));
+    assert_eq!(proof, format!("{} comes after it and is in use", file(2)));
+    // In front of a prepared one it is only a hole in the numbers.
+    let mut log = TestLog::new();
+    log.batch(&["a"]).roll().prepare();
+    log.segments[1].bytes = None;
+    assert_eq!(report(&log).tail, Tail::Clean);
+}
+
+#[test]
+fn a_file_of_another_length_is_damage() {
+    for length in [CAPACITY - 1, CAPACITY + 1, CAPACITY - 4096] {
+        let mut log = TestLog::of_three_segments();
+        log.bytes(2).resize(length, 0);
+        let (found, _, position, proof) = damage(&log);
+        assert_eq!((found, position), (file(2), 10));
+        assert!(
+            proof == "the length of a segment never changes" || proof.contains("was durable"),
+            "{proof}"
+        );
+    }
+}
+
+#[test]
+fn a_log_that_contradicts_itself_is_damage_whatever_is_synced() {
+    for (lie, fault) in [
+        (Lie::SkipsVersion, "stream \"a\" goes on with version 2, expected 1"),
+        (Lie::NamesStreamTwice, "stream \"a\" is named twice in one batch"),
+    ] {
+        let mut log = TestLog::new();
+        log.batch(&["a"]).batch_with(&["a", "a"], Position::ZERO, lie);
+        let found = report(&log);
+        let Tail::Damaged { fault: found, offset, proof, .. } = found.tail else {
+            panic!("{lie:?}: {:?}", found.tail)
+        };
+        assert_eq!((found.as_str(), offset), (fault, log.frame_offset(0, 1)));
+        assert!(proof.starts_with("its checksums are right"), "{proof}");
+    }
+}
+
+#[test]
+fn a_frame_that_does_not_follow_may_be_stale_and_only_a_witness_makes_it_damage() {
+    let mut log = TestLog::new();
+    log.batch(&["a"]).batch_with(&["a"], Position::ZERO, Lie::SkipsPosition);
+    assert_eq!(torn(&log).1, log.frame_offset(0, 1));
+
+    let mut log = TestLog::new();
+    log.batch(&["a"]).batch_with(&["a"], Position::new(2), Lie::SkipsPosition);
+    assert_eq!(damage(&log).1, log.frame_offset(0, 1));
+}
+
+#[test]
+fn what_does_not_belong_there_is_no_matter_of_a_crash() {
+    let log = TestLog::of_three_segments();
+    let with = |name: &str, bytes: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        log.write_to(directory.path());
+        std::fs::write(directory.path().join(name), bytes).unwrap();
+        verify(directory.path()).unwrap_err().to_string()
+    };
+    let error = with(&file(3), b"PK\x03\x04 a zip archive");
+    assert!(error.starts_with(&format!("{} is not a segment of a log", file(3))), "{error}");
+
+    let second = log.segments[1].bytes.clone().unwrap();
+    let error = with(&file(7), &second);
+    assert!(error.starts_with(&format!("{} is segment 1 by its header", file(7))), "{error}");
+
+    let mut foreign = second.clone();
+    foreign[32..48].copy_from_slice(b"some other log!!");
+    fix_header(&mut foreign);
+    let error = with(&file(1), &foreign);
+    assert!(error.contains("belongs to the log 736f6d65"), "{error}");
+
+    let mut newer = second;
+    newer[8] = 2;
+    fix_header(&mut newer);
+    let error = with(&file(1), &newer);
+    assert_eq!(
+        error,
+        format!("{} needs a newer release: format version 2, this release knows 1", file(1))
+    );
+
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(verify(empty.path()), Err(VerifyError::NoLog(_))));
+    assert!(matches!(verify(&empty.path().join("no")), Err(VerifyError::Open { .. })));
+}
+
+/// Makes a segment header's checksum right again.
+fn fix_header(bytes: &mut [u8]) {
+    bytes[12..16].fill(0);
+    let checksum = quipu_format::checksum::crc32c_append(0, &bytes[..4096]);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+}
