@@ -27,6 +27,7 @@ pub const STREAM_EVENTS: u64 = 100;
 #[must_use]
 pub fn sum(bytes: &[u8]) -> u64 {
     let (chunks, rest) = bytes.as_chunks::<8>();
-    let whole = chunks.iter().fold(0, |sum: u64, chunk| sum.wrapping_add(u64::from_le_bytes(*chunk)));
+    let whole =
+        chunks.iter().fold(0, |sum: u64, chunk| sum.wrapping_add(u64::from_le_bytes(*chunk)));
     rest.iter().fold(whole, |sum, byte| sum.wrapping_add(u64::from(*byte)))
 }

@@ -20,7 +20,8 @@ pub fn describe(directory: &Path) -> String {
     let memory = memory.lines().next().unwrap_or("?").replace("MemTotal:", "");
     let kernel = read("/proc/sys/kernel/osrelease");
     let program = std::env::args().next().unwrap_or_default();
-    let program = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let program =
+        Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     format!(
         "machine      {model}, {cores} cores, {} of memory\nkernel       Linux {}\nfile system  {}\n\
@@ -83,4 +84,10 @@ pub fn process_written_bytes() -> io::Result<u64> {
     let counters = fs::read_to_string("/proc/self/io")?;
     let written = counters.lines().find_map(|line| line.strip_prefix("write_bytes: "));
     written.unwrap_or("0").parse().map_err(io::Error::other)
+}
+
+/// Asks for everything that anybody has written to be brought to the devices, and waits for it.
+pub fn sync_all() {
+    // By the program of that name, for want of a safe call; that it is missing only adds noise.
+    let _ = std::process::Command::new("sync").status();
 }

@@ -51,8 +51,7 @@ pub fn rate_of_threads(
             }
             Ok::<u64, Failure>(count)
         };
-        let running: Vec<_> =
-            (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
         thread::sleep(duration);
         over.store(true, Ordering::Relaxed);
         let mut total = 0;

@@ -33,11 +33,21 @@ impl PreparedFile {
         if answer != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the file is new and nobody else's, so that nothing changes or shortens it while
-        // it is mapped but this program, which stores through the mapping or the descriptor alone.
+        let prepared = Self::over(file)?;
+        prepared.map.advise(Advice::PopulateWrite)?;
+        prepared.file.sync_all()?;
+        Ok(prepared)
+    }
+
+    /// Over a file as it is, prepared by whom and however. Nobody else may have it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn over(file: File) -> io::Result<Self> {
+        // SAFETY: the callers have just created the file, in a directory of their own, so that
+        // nothing changes or shortens it while it is mapped but this program, which stores through
+        // the mapping or the descriptor and reads it only between stores.
         let map = unsafe { MmapMut::map_mut(&file)? };
-        map.advise(Advice::PopulateWrite)?;
-        file.sync_all()?;
         Ok(Self { file, map, at: 0 })
     }
 

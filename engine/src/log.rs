@@ -300,7 +300,7 @@ impl Log {
         threadless: bool,
     ) -> Result<Self, OpenError> {
         let lock = lock(&*directory)?;
-        let recovered = recover(&directory, &options, clock.now())?;
+        let recovered = recover(&directory, &options)?;
         Self::start(recovered, Some(lock), options, clock, threadless)
     }
 
@@ -455,8 +455,10 @@ fn pipeline(
 
 fn os_directory(path: &Path, create: bool) -> Result<Arc<dyn Directory>, OpenError> {
     let shown = || path.display().to_string();
-    if path.exists() && !path.is_dir() {
-        return Err(OpenError::NotADirectory { path: shown() });
+    // The path, or what stands where one of its parents should be.
+    let there = path.ancestors().find(|path| path.exists());
+    if let Some(there) = there.filter(|there| !there.is_dir()) {
+        return Err(OpenError::NotADirectory { path: there.display().to_string() });
     }
     if !create && !path.exists() {
         return Err(OpenError::NoLog { directory: shown() });

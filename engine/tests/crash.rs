@@ -1,5 +1,5 @@
-//! The contract after power cuts and kills at any moment, also during recovery: what was
-//! acknowledged as durable is there, the history is a prefix in whole batches, opening always
+//! The contract after power cuts and kills at any moment, also during recovery, with and without
+//! calls that fail: what was acknowledged as durable is there, the history is a prefix in whole batches, opening always
 //! works. One seed, one run; `QUIPU_SEED` repeats it, `QUIPU_CASES` runs more.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
@@ -12,7 +12,7 @@ mod oracle;
 mod workload;
 
 use oracle::Oracle;
-use workload::{Workload, for_seeds, look, open_or_down};
+use workload::{Workload, fault, for_seeds, look, open_unless_failed};
 
 /// How a life of the log ends, if no power cut ends it before.
 enum End {
@@ -27,12 +27,14 @@ struct Machine {
     oracle: Oracle,
     workload: Workload,
     killed: bool,
+    /// Whether calls are made to fail.
+    faults: bool,
 }
 
 impl Machine {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, faults: bool) -> Self {
         let workload = Workload::new(seed);
-        Self { disk: SimDisk::new(seed), oracle: Oracle::default(), workload, killed: true }
+        Self { disk: SimDisk::new(seed), oracle: Oracle::default(), workload, killed: true, faults }
     }
 
     /// Opens, works, and ends in some way. `effects`: until the power cut.
@@ -40,7 +42,10 @@ impl Machine {
         let Self { disk, oracle, workload, .. } = self;
         let seen = look(disk, oracle, self.killed);
         disk.crash_after(effects);
-        if let Some(log) = open_or_down(disk, workload.options()) {
+        if self.faults && workload.rng.bool() {
+            disk.fail(fault(&mut workload.rng));
+        }
+        if let Some(log) = open_unless_failed(disk, workload.options(), self.faults) {
             assert_eq!(log.end(), seen.unwrap_or_default());
             oracle.reopened(&log, self.killed);
             for _ in 0..steps {
@@ -53,7 +58,10 @@ impl Machine {
                 oracle.check(&log);
             }
             self.end(log);
+        } else if !self.disk.is_down() {
+            self.disk = self.disk.restart_process();
         }
+        self.disk.heal();
         if self.disk.is_down() {
             let survivors = self.workload.survivors();
             self.disk = self.disk.reboot(&survivors);
@@ -88,8 +96,8 @@ impl Machine {
 }
 
 /// A life for each round: most end in a power cut, a third of them during recovery.
-fn one_case(seed: u64) {
-    let mut machine = Machine::new(seed);
+fn one_case(seed: u64, faults: bool) {
+    let mut machine = Machine::new(seed, faults);
     for _ in 0..machine.workload.rng.usize(2..8) {
         let rng = &mut machine.workload.rng;
         let effects = match rng.u8(0..3) {
@@ -101,9 +109,9 @@ fn one_case(seed: u64) {
         machine.live(effects, steps);
     }
     // What is left can be worked with, and closed.
-    let Machine { disk, mut oracle, mut workload, killed } = machine;
+    let Machine { disk, mut oracle, mut workload, killed, .. } = machine;
     disk.crash_after(u64::MAX);
-    let log = open_or_down(&disk, workload.options()).unwrap();
+    let log = open_unless_failed(&disk, workload.options(), false).unwrap();
     oracle.reopened(&log, killed);
     for _ in 0..10 {
         workload.run(&log, &mut oracle);
@@ -111,7 +119,7 @@ fn one_case(seed: u64) {
     log.close().unwrap();
     oracle.synced();
     let disk = disk.reboot(&Survivors::None);
-    let log = open_or_down(&disk, workload.options()).unwrap();
+    let log = open_unless_failed(&disk, workload.options(), false).unwrap();
     assert!(log.recovery_report().clean_close);
     assert_eq!(log.recovery_report().bytes_cut, 0);
     oracle.reopened(&log, false);
@@ -119,5 +127,10 @@ fn one_case(seed: u64) {
 
 #[test]
 fn after_crashes_at_any_effect_the_log_is_a_prefix_with_all_that_was_acknowledged() {
-    for_seeds(300, one_case);
+    for_seeds(500, |seed| one_case(seed, false));
+}
+
+#[test]
+fn crashes_and_failing_calls_together_lose_nothing_either() {
+    for_seeds(500, |seed| one_case(seed, true));
 }

@@ -92,9 +92,11 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
 fn hold(plan: Plan, rounds: u32, out: &mut impl Write) -> anyhow::Result<()> {
     let directory = plan.directory.clone();
     let mut campaign = Campaign::new(plan);
+    writeln!(out, "{COLUMNS}")?;
     for _ in 0..rounds {
         writeln!(out, "{}", described(&campaign.round()?))?;
     }
+    writeln!(out, "* committed whole, and killed before it could be acknowledged")?;
     let check = campaign.check_all()?;
     writeln!(
         out,
@@ -119,19 +121,22 @@ fn hold(plan: Plan, rounds: u32, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Heads the rounds.
+const COLUMNS: &str = "round  killed after  submitted  acknowledged  all found  also there*  segments  bytes cut  reopened";
+
+/// One line under [`COLUMNS`]. A round that did not find everything has ended the demo.
 fn described(round: &Round) -> String {
     format!(
-        "Round {}: {} submitted, {} acknowledged, killed after {} ms; reopened {} in {:.1} ms, {} cut: \
-         all {} found, and {} that had no time to be acknowledged.",
+        "{:>5}  {:>9} ms  {:>9}  {:>12}  {:>9}  {:>11}  {:>8}  {:>9}  {:>5.1} ms",
         round.number,
+        grouped(u64::try_from(round.killed_after.as_millis()).unwrap_or(u64::MAX)),
         grouped(round.submitted),
         grouped(round.acknowledged),
-        round.killed_after.as_millis(),
-        counted(round.segments as u64, "segment", "segments"),
-        round.reopened_in.as_secs_f64() * 1e3,
-        counted(round.bytes_cut, "torn byte", "torn bytes"),
-        grouped(round.acknowledged),
+        "yes",
         grouped(round.unacknowledged),
+        grouped(round.segments as u64),
+        grouped(round.bytes_cut),
+        round.reopened_in.as_secs_f64() * 1e3,
     )
 }
 

@@ -58,9 +58,10 @@ enum Command {
 
 const LINE_FORMAT: &str = r#"One line, one batch:
   {"time":1427842295.5,"events":[{"stream":"order-1","type":"OrderPlaced","data":{"total":12}}]}
-time, in seconds, may be left out. An event may also have "id" (a UUID), "tags" (strings), "metadata" (any
-JSON) and "expected_version" (a version, "any", "no_stream" or "exists": of its stream before this batch).
-"data_base64" and "metadata_base64" carry bytes that are not JSON. Other fields are refused."#;
+time, in seconds, may be left out. An event may also have "id" (a UUID), "tags" (strings),
+"metadata" (any JSON) and "expected_version": a version, "any", "no_stream" or "exists", of
+its stream before this batch. "data_base64" and "metadata_base64" carry bytes that are not
+JSON. Other fields are refused."#;
 
 #[derive(Debug, Args)]
 struct LogDirectory {

@@ -154,7 +154,7 @@ fn report(
         first_commit_nanos: totals.first_commit.map(u64::from),
         last_commit_nanos: totals.last_commit.map(u64::from),
         synced_position: walk.synced_position().as_u64(),
-        last_close_nanos: totals.last_close.map(|(time, _)| time.as_u64()),
+        last_close_position: totals.last_close.map(|(position, _)| position.as_u64()),
         closed: totals.last_close.is_some_and(|(_, is_last)| is_last),
     }
 }

@@ -15,7 +15,7 @@ fn a_demo_in_a_directory_of_its_own_keeps_its_log() {
     let shown = fine(&["demo", "--rounds", "2", "--seed", "7", "--dir", text(&dir)]);
     assert!(shown.contains("Seed 7."), "{shown}");
     for wanted in
-        ["Round 2: ", "none lost", "Verified without the engine: ok", "power cut", "order-"]
+        ["\n    2  ", "none lost", "Verified without the engine: ok", "power cut", "order-"]
     {
         assert!(shown.contains(wanted), "{wanted}: {shown}");
     }

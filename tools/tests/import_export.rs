@@ -33,8 +33,12 @@ fn the_history_of_real_repositories_comes_back_batch_by_batch() {
     let given = json_lines(&fs::read_to_string(&history).unwrap());
     let found = json_lines(&fs::read_to_string(&output).unwrap());
     assert_eq!((given.len(), found.len()), (7_680, 7_680));
+    let mut time = 0;
     for (given, found) in given.iter().zip(&found) {
         assert_eq!(given["events"], found["events"]);
+        // A time that runs backwards is raised to that of the batch before.
+        time = given["time"].as_u64().unwrap().max(time);
+        assert_eq!(found["time"], time);
     }
 
     let report: Value = serde_json::from_str(&fine(&["verify", "--json", dir])).unwrap();
@@ -58,11 +62,11 @@ fn the_history_of_real_repositories_comes_back_batch_by_batch() {
 fn every_field_comes_back() {
     let directory = tempfile::tempdir().unwrap();
     let lines = concat!(
-        r#"{"time":4102444800.25,"events":[{"stream":"s","type":"T","id":"01234567-89ab-cdef-0123-456789abcdef","#,
+        r#"{"time":1427842294.000000001,"events":[{"stream":"s","type":"T","id":"01234567-89ab-cdef-0123-456789abcdef","#,
         r#""tags":["a","b"],"metadata":{"m":null},"data":{"z":1.50,"a":[1e400]}},"#,
         r#"{"stream":"t \"1\"","type":"U","metadata_base64":"/w==","data_base64":""}]}"#,
         "\n\n",
-        r#"{"time":4102444801,"events":[{"stream":"s","type":"T","data":null,"expected_version":0}]}"#,
+        r#"{"time":1427842295,"events":[{"stream":"s","type":"T","data":null,"expected_version":0}]}"#,
     );
     assert_eq!(import(directory.path(), lines).code, 0);
     let found = fine(&["export", "--dir", text(directory.path())]);
@@ -176,4 +180,36 @@ fn an_import_goes_on_although_others_have_written_in_between() {
     let args = ["import", "-", "--again", "--dir", text(directory.path())];
     let ran = common::quipu_with(&args, &line("a", 1));
     assert!(ran.err.contains("positions 4 to 4; skipped 0 batches"), "{}", ran.err);
+}
+
+#[test]
+fn a_line_that_differs_in_anything_is_another_batch() {
+    let event = |change: (&str, &str)| {
+        let whole = r#"{"stream":"s","type":"T","id":"00000000-0000-0000-0000-000000000001","tags":["a"],"metadata":1,"data":1}"#;
+        assert!(change.0.is_empty() || whole.contains(change.0));
+        whole.replace(change.0, change.1)
+    };
+    let line = |events: &[String]| format!("{{\"events\":[{}]}}\n", events.join(","));
+    let same = event(("", ""));
+    for change in [
+        ("\"s\"", "\"t\""),
+        ("\"T\"", "\"U\""),
+        ("0001\"", "0002\""),
+        ("[\"a\"]", "[\"a\",\"b\"]"),
+        ("\"metadata\":1", "\"metadata\":2"),
+        ("\"data\":1", "\"data\":1.0"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let first = line(&[same.clone(), event(change)]);
+        assert_eq!(import(directory.path(), &first).code, 0);
+        let swapped = line(&[event(change), same.clone()]);
+        for other in
+            [line(&[same.clone(), same.clone()]), line(std::slice::from_ref(&same)), swapped]
+        {
+            let ran = import(directory.path(), &other);
+            assert!(ran.err.starts_with("imported 1 batch"), "{change:?}: {}", ran.err);
+        }
+        let ran = import(directory.path(), &first);
+        assert!(ran.err.starts_with("imported 0 batches"), "{change:?}: {}", ran.err);
+    }
 }

@@ -1,7 +1,9 @@
 //! Engine and floor in turn, round by round, in one process: how many times the floor's time does
 //! the engine take?
 //!
-//! `floor_compare [--dir DIR] [--rounds N] [--seconds S] [--only NAME]`
+//! `floor_compare [--dir DIR] [--rounds N] [--seconds S] [--only NAME] [--side engine|floor]`
+//!
+//! With `--side` only one of the two runs: for a profiler.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -28,7 +30,8 @@ fn main() -> Result<(), Failure> {
         let here = Here { root: root.path(), arguments: &arguments, store, mode };
         here.appends()?;
     }
-    let here = Here { root: root.path(), arguments: &arguments, store: "", mode: StoreMode::Mapped };
+    let here =
+        Here { root: root.path(), arguments: &arguments, store: "", mode: StoreMode::Mapped };
     here.reads()
 }
 
@@ -37,6 +40,7 @@ struct Arguments {
     rounds: usize,
     duration: Duration,
     only: Option<String>,
+    side: Option<String>,
 }
 
 impl Arguments {
@@ -46,6 +50,7 @@ impl Arguments {
             rounds: 5,
             duration: Duration::from_millis(500),
             only: None,
+            side: None,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
@@ -55,6 +60,7 @@ impl Arguments {
                 "--rounds" => parsed.rounds = value.parse()?,
                 "--seconds" => parsed.duration = Duration::from_secs_f64(value.parse()?),
                 "--only" => parsed.only = Some(value),
+                "--side" => parsed.side = Some(value),
                 _ => return Err(format!("unknown argument {name}").into()),
             }
         }
@@ -184,10 +190,10 @@ impl Here<'_> {
             })
         };
         self.take_turns("W6 scan by batch / sum of bytes", total, || {
-            Ok((one(&|| engine::scan_batches(&log))?, all()?))
+            Ok((self.engine(|| one(&|| engine::scan_batches(&log)))?, self.floor(&all)?))
         })?;
         self.take_turns("W6 scan by event / sum of bytes", total, || {
-            Ok((one(&|| engine::scan_events(&log))?, all()?))
+            Ok((self.engine(|| one(&|| engine::scan_events(&log)))?, self.floor(&all)?))
         })?;
         // Streams in an order that no cache foresees; the events of one stand a round apart.
         let mut at = 0;
@@ -197,17 +203,21 @@ impl Here<'_> {
         };
         let stride = usize::try_from(STREAMS)? * PAYLOAD_BYTES;
         self.take_turns("W7 stream of 100 / sum of bytes", STREAM_EVENTS, || {
-            let engine = rate(duration, || {
-                black_box(engine::read_stream(&log, next())?);
-                Ok(())
+            let engine = self.engine(|| {
+                rate(duration, || {
+                    black_box(engine::read_stream(&log, next())?);
+                    Ok(())
+                })
             })?;
-            let floor = rate(duration, || {
-                let start = usize::try_from(next())? * PAYLOAD_BYTES;
-                for event in 0..usize::try_from(STREAM_EVENTS)? {
-                    let from = start + event * stride;
-                    black_box(sum(file.bytes().get(from..from + PAYLOAD_BYTES).unwrap_or(&[])));
-                }
-                Ok(())
+            let floor = self.floor(|| {
+                rate(duration, || {
+                    let start = usize::try_from(next())? * PAYLOAD_BYTES;
+                    for event in 0..usize::try_from(STREAM_EVENTS)? {
+                        let from = start + event * stride;
+                        black_box(sum(file.bytes().get(from..from + PAYLOAD_BYTES).unwrap_or(&[])));
+                    }
+                    Ok(())
+                })
             })?;
             Ok((engine, floor))
         })
@@ -227,7 +237,7 @@ impl Here<'_> {
         let directory = self.root.join("log");
         let log = engine::open(&directory, self.mode, durability)?;
         let (mut engine, mut floor) = halves(&log)?;
-        self.take_turns(name, events, || Ok((engine()?, floor()?)))?;
+        self.take_turns(name, events, || Ok((self.engine(&mut engine)?, self.floor(&mut floor)?)))?;
         drop((engine, floor));
         log.close()?;
         Ok(std::fs::remove_dir_all(directory)?)
@@ -251,6 +261,16 @@ impl Here<'_> {
         }
         Row { name, store: self.store, events: events as f64, ratios }.print();
         Ok(())
+    }
+
+    /// The engine's half of a round, unless only the other is wanted.
+    fn engine(&self, half: impl FnOnce() -> Result<f64, Failure>) -> Result<f64, Failure> {
+        if self.arguments.side.as_deref() == Some("floor") { Ok(f64::NAN) } else { half() }
+    }
+
+    /// The floor's half of a round, unless only the other is wanted.
+    fn floor(&self, half: impl FnOnce() -> Result<f64, Failure>) -> Result<f64, Failure> {
+        if self.arguments.side.as_deref() == Some("engine") { Ok(f64::NAN) } else { half() }
     }
 
     fn is_left_out(&self, name: &str) -> bool {

@@ -21,7 +21,6 @@ use super::replay;
 use crate::error::AppendError;
 use crate::index::{StreamIndex, StreamNumber};
 use crate::options::Durability;
-use crate::segment::name::segment_name;
 use crate::segment::set::SegmentSet;
 use crate::segment::source::{Sealed, SegmentSource};
 use crate::segment::writer::ActiveSegment;
@@ -98,12 +97,12 @@ impl Committer {
         };
         let frame_bytes = u64::from(encoded.frame_bytes());
         if !self.active.has_room_for(frame_bytes) {
-            self.roll_over(now, group)?;
+            self.roll_over(time, group)?;
         }
         let first_position = self.active.chain().position;
         self.note_versions(&mut encoded, &batch.stream_hashes);
         let synced = self.watermarks.synced();
-        group.touch(self.active.file(), || self.active.segment().name());
+        group.touch(&self.active);
         self.active
             .append_batch(&mut encoded, time, synced)
             .map_err(|error| self.fail("write a batch to", error, group))?;
@@ -120,17 +119,17 @@ impl Committer {
     }
 
     /// Stores a mark if the log on disk does not say yet how far it is durable.
-    pub(crate) fn mark(&mut self, now: CommitTime, group: &mut Group) {
+    pub(crate) fn mark(&mut self, group: &mut Group) {
         if self.has_unmarked_sync() && self.active.has_room_for_control() {
-            self.store_control(ControlKind::Mark, now, group);
+            self.store_control(ControlKind::Mark, group);
         }
     }
 
     /// Stores a close frame, unless the last frame is one. All of the log is durable by now.
-    pub(crate) fn close(&mut self, now: CommitTime, group: &mut Group) {
+    pub(crate) fn close(&mut self, group: &mut Group) {
         let closed = self.active.last_control() == Some(ControlKind::Close);
         if !closed && self.active.has_room_for_control() {
-            self.store_control(ControlKind::Close, now, group);
+            self.store_control(ControlKind::Close, group);
         }
     }
 
@@ -139,13 +138,14 @@ impl Committer {
         self.active.chain().synced_position < self.watermarks.synced()
     }
 
-    fn store_control(&mut self, kind: ControlKind, now: CommitTime, group: &mut Group) {
+    fn store_control(&mut self, kind: ControlKind, group: &mut Group) {
         if self.latch.check().is_err() {
             return;
         }
-        let time = now.max(self.active.chain().time);
+        // The last batch's time: a later one would raise the times of history that is imported.
+        let time = self.active.chain().time;
         let synced = self.watermarks.synced();
-        group.touch(self.active.file(), || self.active.segment().name());
+        group.touch(&self.active);
         group.needs_sync = true;
         if let Err(error) = self.active.append_control(kind, time, synced) {
             self.fail("write a frame to", error, group);
@@ -216,13 +216,15 @@ impl Committer {
     /// No sync here: the group's own covers the header and what follows it. If the seal does not
     /// reach the disk before a crash, recovery makes it again from the header, which repeats the
     /// seal's time and synced position and names its checksum. It is synced in the background.
-    fn roll_over(&mut self, now: CommitTime, group: &mut Group) -> Result<(), AppendError> {
+    ///
+    /// `time` is that of the batch that goes into it: no later one, for the batches that follow may
+    /// bring times of their own, and times never run backwards.
+    fn roll_over(&mut self, time: CommitTime, group: &mut Group) -> Result<(), AppendError> {
         let Some(source) = &mut self.source else { return Err(AppendError::Closed) };
         let prepared = source.take().map_err(|error| match error.is_full() {
             true => AppendError::Full(error),
             false => AppendError::NoSegment(error),
         })?;
-        let time = now.max(self.active.chain().time);
         let synced = self.watermarks.synced();
         self.active
             .append_control(ControlKind::Seal, time, synced)
@@ -239,11 +241,10 @@ impl Committer {
             }),
             ..self.header
         };
-        let name = segment_name(header.sequence);
         let activated = ActiveSegment::activate(prepared, &header, self.mode);
         let next = activated.map_err(|error| self.fail("write the header of", error, group))?;
         self.segments.push(Arc::clone(next.segment()));
-        group.touch(next.file(), || name);
+        group.touch(&next);
         let full = std::mem::replace(&mut self.active, next);
         self.header = header;
         let name = full.segment().name();

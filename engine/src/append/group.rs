@@ -1,12 +1,14 @@
 //! What one sync makes durable.
 //!
-//! Owns: [`Group`]: the answers that wait for it, and the files it touched. Calls nothing.
+//! Owns: [`Group`]: the answers that wait for it, and the files it touched. May call: segment.
 
 use std::sync::Arc;
 
 use quipu_format::Position;
 
 use super::ticket::{Answer, Responder};
+use crate::segment::reader::Segment;
+use crate::segment::writer::ActiveSegment;
 use crate::storage::{File, IoError};
 
 /// The outcome of looking at one batch, not told yet.
@@ -21,7 +23,8 @@ pub(crate) struct Staged {
 #[derive(Debug, Clone)]
 pub(crate) struct Touched {
     pub(crate) file: Arc<dyn File>,
-    pub(crate) name: String,
+    /// Says what the file is called, should it fail.
+    pub(crate) segment: Arc<Segment>,
 }
 
 /// The batches that one sync makes durable, and the answers that wait for it.
@@ -43,11 +46,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Notes that frames were stored in a file.
-    pub(crate) fn touch(&mut self, file: &Arc<dyn File>, name: impl FnOnce() -> String) {
+    /// Notes that frames were stored in a segment.
+    pub(crate) fn touch(&mut self, active: &ActiveSegment) {
+        let (file, segment) = (active.file(), active.segment());
         let known = self.touched.last().is_some_and(|last| Arc::ptr_eq(&last.file, file));
         if !known {
-            self.touched.push(Touched { file: Arc::clone(file), name: name() });
+            self.touched.push(Touched { file: Arc::clone(file), segment: Arc::clone(segment) });
         }
     }
 }

@@ -213,7 +213,7 @@ impl Pipeline {
         match due {
             Due::Message(message) => closing = self.take_in(message, &mut committer, &mut group),
             Due::Sync => group.needs_sync = true,
-            Due::Mark => committer.mark(self.clock.now(), &mut group),
+            Due::Mark => committer.mark(&mut group),
         }
         if closing.is_none() {
             closing = self.drain(&intake, &mut committer, &mut group);
@@ -384,7 +384,7 @@ impl Pipeline {
             debug_assert!(nobody.is_empty(), "a sync for the close answers nobody");
         }
         let mut group = Group::default();
-        committer.close(self.clock.now(), &mut group);
+        committer.close(&mut group);
         group.end = end;
         let nobody = publisher.publish(group);
         debug_assert!(nobody.is_empty(), "a close frame answers nobody");

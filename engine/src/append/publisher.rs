@@ -101,8 +101,8 @@ const UNSYNCED_FILES_MAX: usize = 8;
 
 /// Syncs a file; a failure shuts the latch.
 fn sync_file(touched: &Touched, latch: &Latch) -> Result<(), IoError> {
-    let Touched { file, name } = touched;
-    file.sync().map_err(|error| latch.trip(IoError::new("sync", name, error)))
+    let Touched { file, segment } = touched;
+    file.sync().map_err(|error| latch.trip(IoError::new("sync", segment.name(), error)))
 }
 
 /// What a caller is told whose group did not become durable.

@@ -9,11 +9,15 @@
 //! 3. Those files are synced. From here on all that was accepted is durable.
 //! 4. What follows X in its segment is zeroed, and so are later segments, headers included. Their
 //!    synced positions were not above X's: if they come back, they are no evidence later either.
-//! 5. Those files are synced. Only now may something be appended at X: a stale frame behind it
-//!    would otherwise stand where new ones go.
+//!    First of all a mark is stored where the zeros are to begin, and each file is synced.
+//! 5. The marks are zeroed, and the files synced again. Only now may something be appended at X: a
+//!    stale frame behind it would otherwise stand where new ones go.
 //! 6. Files that are of no use are removed, and the directory is synced.
 //!
 //! Steps 1 to 3 add nothing that was not accepted, and steps 4 and 5 take away nothing that was.
+//! The mark is there for a failed sync, after which the page cache shows zeros that the device does
+//! not have: the next recovery meets it and stores every zero again. Without it stale frames could
+//! come back behind a header that is made again just as it was.
 
 use std::sync::Arc;
 
@@ -89,25 +93,46 @@ fn store_tail_again(inventory: &Inventory, walk: &Walk) -> Result<(), OpenError>
 /// stores then dirty all of one.
 const PIECE_BYTES: usize = 16 << 10;
 
+/// Stands where zeros are to begin until they are durable. No frame and no header begins so: as a
+/// length and kind it comes without its checksum, as a magic it is half written.
+const MARK: [u8; 8] = *b"Q\0\0\0\0\0\0\0";
+
 /// Steps 4 and 5 for one file: zeroes what is not zero from `from` on.
 fn zero(inventory: &Inventory, found: &Found, from: ByteOffset) -> Result<(), OpenError> {
-    let mut piece = vec![0; PIECE_BYTES];
+    let (from, file) = (from.as_u64(), found.open()?);
+    let error = |operation, at| move |error| inventory.error(operation, &found.name, error).at(at);
+    let room = usize::try_from(found.length.saturating_sub(from)).unwrap_or(usize::MAX);
+    let mark = MARK.get(..room).unwrap_or(&MARK);
     let zeros = vec![0; PIECE_BYTES];
-    let mut at = from.as_u64();
-    let file = found.open()?;
+    let store_zeros = |at: u64, length: usize| {
+        let stored = file.write_at(at, zeros.get(..length).unwrap_or(&zeros));
+        stored.map_err(error("zero the tail of", at))
+    };
+    let mut piece = vec![0; PIECE_BYTES];
+    // With a mark there, an earlier recovery did not get to the end: what reads as zeros may be so
+    // in the page cache alone.
+    let (mut marked, mut all) = (false, false);
+    let mut at = from;
     while at < found.length {
         let wanted = usize::try_from(found.length - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        let (Some(bytes), Some(zeros)) = (piece.get_mut(..wanted), zeros.get(..wanted)) else {
-            break;
-        };
-        let error = |operation| move |error| inventory.error(operation, &found.name, error).at(at);
-        file.read_at(at, bytes).map_err(error("read"))?;
-        if bytes.iter().any(|byte| *byte != 0) {
-            file.write_at(at, zeros).map_err(error("zero the tail of"))?;
+        let Some(bytes) = piece.get_mut(..wanted) else { break };
+        file.read_at(at, bytes).map_err(error("read", at))?;
+        all |= at == from && bytes.starts_with(&MARK);
+        if all || bytes.iter().any(|byte| *byte != 0) {
+            if !marked {
+                file.write_at(from, mark).map_err(error("zero the tail of", from))?;
+                marked = true;
+            }
+            let kept = if at == from { mark.len() } else { 0 };
+            store_zeros(at + kept as u64, wanted - kept)?;
         }
         at += wanted as u64;
     }
-    file.sync().map_err(|error| inventory.error("sync", &found.name, error))?;
+    if marked {
+        file.sync().map_err(error("sync", from))?;
+        store_zeros(from, mark.len())?;
+        file.sync().map_err(error("sync", from))?;
+    }
     Ok(())
 }
 

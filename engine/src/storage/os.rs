@@ -114,7 +114,8 @@ impl Directory for OsDirectory {
                 Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
             }
         }
-        write_pid(&mut file).map_err(LockError::Io)?;
+        // For whoever is refused to read. The lock holds without it, also where the disk is full.
+        let _ = write_pid(&mut file);
         Ok(Box::new(OsLock { file }))
     }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test uses a part of it
 
 use fastrand::Rng;
-use quipu::sim::{SimDisk, Survivors};
+use quipu::sim::{Errno, FaultPlan, Operation, SimDisk, Survivors, is_machine_down};
 use quipu::{
     Durability, EventId, ExpectedVersion, Log, OpenError, Options, Position, Preparation,
     StoreMode, Version,
@@ -156,13 +156,39 @@ impl Workload {
     }
 }
 
-/// Opens the log; `None` if the power was cut meanwhile. Nothing else may stand against it.
-pub(crate) fn open_or_down(disk: &SimDisk, options: Options) -> Option<Log> {
+/// Opens the log; `None` if the power was cut meanwhile, or a call failed where some are made to.
+/// Nothing else may stand against it.
+pub(crate) fn open_unless_failed(disk: &SimDisk, options: Options, faults: bool) -> Option<Log> {
     match Log::open_simulated(disk, options) {
         Ok(log) => Some(log),
-        Err(OpenError::Io(error)) if quipu::sim::is_machine_down(error.io_error()) => None,
+        Err(OpenError::Io(error)) if faults || is_machine_down(error.io_error()) => None,
         Err(error) => panic!("opening after a legal crash was refused: {error}"),
     }
+}
+
+/// A call that fails at some place, once or for good.
+pub(crate) fn fault(rng: &mut Rng) -> FaultPlan {
+    let operations = [
+        Operation::Create,
+        Operation::Open,
+        Operation::Rename,
+        Operation::Remove,
+        Operation::SyncDirectory,
+        Operation::Length,
+        Operation::Prepare,
+        Operation::Read,
+        Operation::Write,
+        Operation::Sync,
+        Operation::Sync,
+        Operation::Sync,
+        Operation::Map,
+        Operation::Append,
+    ];
+    let operation = rng.choice(operations).unwrap_or(Operation::Sync);
+    let errno = rng.choice([Errno::Io, Errno::NoSpace, Errno::TooManyFiles]).unwrap_or(Errno::Io);
+    let most = if rng.bool() { 8 } else { 60 };
+    let plan = FaultPlan::new(operation, errno).nth(rng.u64(1..most));
+    if rng.u8(0..3) == 0 { plan.from_then_on() } else { plan }
 }
 
 /// Looks at the log for reading only, which shows what opening it would find, and changes nothing.

@@ -111,7 +111,10 @@ fn a_torn_order_is_found() {
     let swapped = |parts: &mut Parts| parts[1].1.quantity += 1;
     let mixed = |parts: &mut Parts| parts[1].1.batch = id(0).to_string();
     let stale = |parts: &mut Parts| parts[1].1.seen = Some(1 << 40);
-    let elsewhere = |parts: &mut Parts| parts[1].0 = "stock-77".to_owned();
+    let elsewhere = |parts: &mut Parts| {
+        parts[1].0 = "stock-77".to_owned();
+        parts[1].1.seen = None;
+    };
     let changes: [&dyn Fn(&mut Parts); 5] = [&short, &swapped, &mixed, &stale, &elsewhere];
     for (at, change) in changes.into_iter().enumerate() {
         let mut shop = Shop::of_three_orders();

@@ -43,8 +43,8 @@ pub struct Report {
     pub last_commit_nanos: Option<u64>,
     /// All below this position is durable, by what the log says of itself.
     pub synced_position: u64,
-    /// When the log was last closed.
-    pub last_close_nanos: Option<u64>,
+    /// The position at which the log was last closed.
+    pub last_close_position: Option<u64>,
     /// Whether the log ends with that close.
     pub closed: bool,
 }
@@ -99,10 +99,10 @@ impl fmt::Display for Report {
                 segments += &format!(", {} {what}", grouped(count));
             }
         }
-        let close = match (self.last_close_nanos, self.closed) {
+        let close = match (self.last_close_position, self.closed) {
             (None, _) => "none".to_owned(),
-            (Some(nanos), true) => rfc3339(nanos),
-            (Some(nanos), false) => format!("{}, written to since", rfc3339(nanos)),
+            (Some(position), true) => format!("at position {}, the end", grouped(position)),
+            (Some(position), false) => format!("at position {}, in use since", grouped(position)),
         };
         for (name, value) in [
             ("log", self.log_id.clone().unwrap_or_else(|| "none".to_owned())),

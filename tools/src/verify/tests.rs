@@ -1,8 +1,13 @@
 //! Whether the verifier finds what is wrong, and nothing else: whole logs, torn ones, damaged ones.
 
+use std::os::unix::fs::FileExt;
+
 use quipu_format::{ControlKind, Position};
 
+use super::decide::Fault;
+use super::directory::Directory;
 use super::testlog::{CAPACITY, Lie, TestLog};
+use super::walk::Walk;
 use super::{Report, Tail, VerifyError, verify};
 
 fn report(log: &TestLog) -> Report {
@@ -44,7 +49,7 @@ fn a_whole_log_is_counted() {
     assert_eq!(found.synced_position, 15);
     assert_eq!(found.first_commit_nanos, Some(1_700_000_001_000_000_000));
     assert_eq!(found.last_commit_nanos, Some(1_700_000_008_000_000_000));
-    assert_eq!((found.last_close_nanos, found.closed), (Some(1_700_000_009_000_000_000), true));
+    assert_eq!((found.last_close_position, found.closed), (Some(15), true));
     assert_eq!(
         found.bytes,
         2 * log.segments[0].frames.last().unwrap().end as u64 + log.offset.as_u64()
@@ -53,7 +58,7 @@ fn a_whole_log_is_counted() {
     let mut log = TestLog::new();
     log.batch(&["a"]).control(ControlKind::Close, true).batch(&["a"]);
     let found = report(&log);
-    assert_eq!((found.last_close_nanos.is_some(), found.closed), (true, false));
+    assert_eq!((found.last_close_position, found.closed), (Some(1), false));
 }
 
 #[test]
@@ -62,22 +67,30 @@ fn every_flipped_byte_is_noticed() {
     log.control(ControlKind::Mark, true);
     let whole = report(&log);
     assert!(whole.ok && whole.tail == Tail::Clean && whole.seals_missing.is_empty());
+    // Flipped in the file and flipped back: that is quicker than a directory for each byte.
+    let directory = tempfile::tempdir().unwrap();
+    log.write_to(directory.path());
     for segment in 0..3 {
+        let path = directory.path().join(file(segment as u32));
+        let on_disk = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         let end = log.segments[segment].frames.last().unwrap().end;
+        let seal = log.segments[segment].frames[2].start;
         for at in 0..end {
-            let mut damaged = log.clone();
-            damaged.bytes(segment)[at] ^= 0x10;
-            let in_seal = segment < 2 && at >= log.segments[segment].frames[2].start;
-            match damaged.verify() {
+            let byte = log.bytes(segment)[at];
+            on_disk.write_all_at(&[byte ^ 0x10], at as u64).unwrap();
+            let found = verify(directory.path());
+            on_disk.write_all_at(&[byte], at as u64).unwrap();
+            match found {
                 Err(VerifyError::NotASegment { .. }) => assert!(at < 8, "{segment}:{at}"),
                 Err(error) => panic!("{segment}:{at}: {error}"),
-                Ok(found) if in_seal => {
+                Ok(found) if segment < 2 && at >= seal => {
                     assert_eq!((found.ok, found.seals_missing), (true, vec![segment as u64]));
                 }
                 Ok(found) => assert_ne!(found.tail, Tail::Clean, "{segment}:{at}"),
             }
         }
     }
+    assert_eq!(verify(directory.path()).unwrap().tail, Tail::Clean);
 }
 
 #[test]
@@ -140,13 +153,16 @@ fn the_header_of_a_later_segment_is_a_witness() {
     let mut log = TestLog::new();
     log.batch(&["a"]).batch(&["b"]).roll();
     log.frame(0, 1)[60] ^= 1;
+    log.frame(0, 2).fill(0);
     let (found, _, position, proof) = damage(&log);
     assert_eq!((found, position), (file(0), 1));
-    assert!(proof.contains("all below position 2 was durable"), "{proof}");
+    assert_eq!(
+        proof,
+        format!("{} says at offset 0 that all below position 2 was durable", file(1))
+    );
     // Its frames are, too, even if its header is gone.
     log.batch(&["c"]);
     log.bytes(1)[..4096].fill(0);
-    log.frame(0, 2).fill(0);
     assert_eq!(damage(&log).2, 1);
 }
 
@@ -174,6 +190,42 @@ fn a_missing_header_is_judged_by_what_is_behind_it() {
     log.bytes(1)[..4096].fill(0);
     let (found, offset, position, _) = damage(&log);
     assert_eq!((found, offset, position), (file(1), 0, 5));
+}
+
+#[test]
+fn a_header_that_does_not_continue_the_segment_before_it_ends_the_log() {
+    // Each of the fields that repeat what the segment before says.
+    for at in [64, 72, 80, 96] {
+        for synced in [false, true] {
+            let mut log = TestLog::new();
+            log.batch(&["a"]).batch_unsynced(&["b"]).roll_with(synced).batch_unsynced(&["c"]);
+            log.bytes(1)[at] ^= 8;
+            fix_header(log.bytes(1));
+            // Position 2 is synced in one of the cases, and nothing above it is.
+            let (found, offset, _) = torn(&log);
+            assert_eq!((found, offset), (file(1), 0), "field at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_walk_that_stopped_goes_on_when_a_writer_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = Directory::new(directory.path());
+    let mut log = TestLog::new();
+    log.batch(&["a"]).write_to(directory.path());
+    let mut walk = Walk::new(&files, None);
+    assert_eq!(walk.run().unwrap(), Fault::NeverWritten);
+    let place = walk.place();
+    assert_eq!(walk.run().unwrap(), Fault::NeverWritten);
+    assert_eq!((walk.place(), walk.position()), (place, Position::new(1)));
+
+    log.batch(&["b"]).roll().write_to(directory.path());
+    assert_eq!(walk.run().unwrap(), Fault::NeverWritten);
+    assert_eq!((walk.place().0.as_u64(), walk.position()), (1, Position::new(2)));
+    log.batch(&["c"]).control(ControlKind::Seal, true).write_to(directory.path());
+    assert_eq!(walk.run().unwrap(), Fault::MissingFile);
+    assert_eq!(walk.position(), Position::new(3));
 }
 
 #[test]

@@ -47,8 +47,8 @@ pub(super) struct Totals {
     pub(super) bytes: u64,
     pub(super) first_commit: Option<CommitTime>,
     pub(super) last_commit: Option<CommitTime>,
-    /// The time of the last close frame, and whether nothing came after it.
-    pub(super) last_close: Option<(CommitTime, bool)>,
+    /// The position at the last close frame, and whether nothing came after it.
+    pub(super) last_close: Option<(Position, bool)>,
     /// Segments whose seal was missing, and was known from the next one's header.
     pub(super) seals_missing: Vec<u64>,
 }
@@ -245,7 +245,7 @@ impl Totals {
                 self.last_commit = Some(header.commit_time);
             }
             FrameKind::Control(ControlKind::Close) => {
-                self.last_close = Some((header.commit_time, true));
+                self.last_close = Some((header.first_position, true));
                 return;
             }
             FrameKind::Control(_) => {}
