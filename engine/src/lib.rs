@@ -80,7 +80,7 @@ pub use error::{
 };
 pub use log::Log;
 pub use options::{Durability, Options};
-pub use quipu_format::{CommitTime, EventId, LogId, Position, Tags, Version};
+pub use quipu_format::{CommitTime, EventId, LogId, Position, TagIter, Tags, Version};
 pub use read::batches::Batches;
 pub use read::events::{Read, ReadEvents};
 pub use read::recorded::{BatchEvent, BatchEvents, RecordedBatch, RecordedEvent};

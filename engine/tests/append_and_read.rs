@@ -56,7 +56,7 @@ fn check_global_reads(log: &Log) {
     assert_eq!(payloads(log.read(..).tag("even")), ["a0", "a1", "a2", "a3"]);
     let first = log.read(..).into_iter().next().unwrap().unwrap();
     assert_eq!((first.stream(), first.event_type(), first.metadata()), ("a", "A", &b"meta"[..]));
-    assert_eq!(first.tags().collect::<Vec<_>>(), ["even"]);
+    assert_eq!(first.tags().iter().collect::<Vec<_>>(), ["even"]);
     assert_eq!(first.payload_bytes(), "a0");
 }
 

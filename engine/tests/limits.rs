@@ -16,7 +16,7 @@ fn assert_comes_back(log: &Log, stream: &str, event: &Event<'_>, tags: &[&str], 
     let receipt = log.append(Batch::new().event(stream, event.clone())).unwrap();
     let read = log.read(receipt.first_position()..).into_iter().next().unwrap().unwrap();
     assert_eq!(read.stream(), stream);
-    assert_eq!(read.tags().collect::<Vec<_>>(), tags);
+    assert_eq!(read.tags().iter().collect::<Vec<_>>(), tags);
     assert_eq!(read.payload(), payload);
     assert_eq!(read.payload_bytes(), payload);
     let by_stream = log.read_stream(stream, ..).backward().into_iter().next().unwrap().unwrap();

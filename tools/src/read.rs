@@ -85,7 +85,7 @@ fn write_events(
             line.position = Some(event.position().as_u64());
             line.time = Some(time_out(event.committed_at().as_u64())?);
             line.version = Some(event.version().as_u64());
-            line.tags = event.tags().collect();
+            line.tags = event.tags().iter().collect();
             serde_json::to_writer(&mut *out, &line)?;
             out.write_all(b"\n")?;
         } else {
@@ -97,7 +97,7 @@ fn write_events(
 
 /// An event in one line.
 pub(crate) fn readable(event: &RecordedEvent) -> String {
-    let tags: Vec<String> = event.tags().map(printable).collect();
+    let tags: Vec<String> = event.tags().iter().map(printable).collect();
     let tags = if tags.is_empty() { String::new() } else { format!("  [{}]", tags.join(", ")) };
     let payload = match std::str::from_utf8(event.payload()) {
         Ok(text) => printable(text),

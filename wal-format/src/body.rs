@@ -262,7 +262,7 @@ impl<'a> RecordedEventRef<'a> {
 }
 
 /// The tags of one event, in the order given.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Tags<'a> {
     bytes: &'a [u8],
 }
@@ -295,13 +295,34 @@ impl<'a> Tags<'a> {
     }
 
     /// The tags, one after the other.
-    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let mut cursor = Cursor::new(self.bytes);
-        // `decode` has read the same bytes to their end, so that no step here fails.
-        core::iter::from_fn(move || {
-            let length = cursor.u8("tag length").ok()?;
-            core::str::from_utf8(cursor.bytes(usize::from(length), "tag").ok()?).ok()
-        })
+    #[must_use]
+    pub const fn iter(&self) -> TagIter<'a> {
+        TagIter { cursor: Cursor::new(self.bytes) }
+    }
+}
+
+impl<'a> IntoIterator for Tags<'a> {
+    type Item = &'a str;
+    type IntoIter = TagIter<'a>;
+
+    fn into_iter(self) -> TagIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterates over [`Tags`].
+#[derive(Debug, Clone)]
+pub struct TagIter<'a> {
+    cursor: Cursor<'a>,
+}
+
+impl<'a> Iterator for TagIter<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        // `Tags::decode` has read the same bytes to their end, so that no step here fails.
+        let length = self.cursor.u8("tag length").ok()?;
+        core::str::from_utf8(self.cursor.bytes(usize::from(length), "tag").ok()?).ok()
     }
 }
 

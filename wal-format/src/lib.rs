@@ -39,7 +39,7 @@ pub mod layout;
 pub mod scan;
 pub mod segment;
 
-pub use body::{Body, BodyError, Events, RecordedEventRef, StreamTable, Tags};
+pub use body::{Body, BodyError, Events, RecordedEventRef, StreamTable, TagIter, Tags};
 pub use checksum::Salt;
 pub use cursor::Truncated;
 pub use encode::{BatchEncoder, CommitFields, EncodeError, EncodedBatch, EventFields};

@@ -19,6 +19,6 @@ impl Filter {
         let Self { stream_prefix, event_types, tags } = self;
         stream_prefix.as_ref().is_none_or(|prefix| event.stream().starts_with(&**prefix))
             && (event_types.is_empty() || event_types.iter().any(|one| event.event_type() == one))
-            && tags.iter().all(|tag| event.tags().any(|found| found == tag))
+            && tags.iter().all(|tag| event.tags().contains(tag))
     }
 }

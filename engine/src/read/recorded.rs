@@ -250,8 +250,9 @@ impl RecordedEvent {
     }
 
     /// Its tags.
-    pub fn tags(&self) -> impl Iterator<Item = &str> {
-        self.event().into_iter().flat_map(|event| event.tags.iter())
+    #[must_use]
+    pub fn tags(&self) -> Tags<'_> {
+        self.event().map(|event| event.tags).unwrap_or_default()
     }
 
     /// Its metadata; empty if it has none.

@@ -110,7 +110,8 @@ pub(crate) enum LockError {
     Io(io::Error),
 }
 
-/// One entry of a [`Directory`].
+/// One entry of a [`Directory`]; public as part of the simulated disk.
+#[cfg_attr(not(feature = "sim"), allow(unreachable_pub))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The plain file name; entries whose name is not UTF-8 are given in lossy form.
