@@ -6,7 +6,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use quipu::{AppendError, Batch, Durability, Event, ExpectedVersion, Log, Position, Version};
+use quipu::{
+    AppendError, Batch, Durability, Event, ExpectedVersion, Log, Position, Receipt, Version,
+};
 
 #[path = "common/support.rs"]
 mod support;
@@ -14,41 +16,53 @@ use support::{block_on, dense, one, options, payloads, plain};
 
 const CALLERS: usize = 64;
 
+/// The rounds that a caller has won. What it was told must be true of either outcome.
+fn rounds_won(answers: impl Iterator<Item = (u64, Result<Receipt, AppendError>)>) -> Vec<u64> {
+    let mut won = Vec::new();
+    for (round, answer) in answers {
+        match answer {
+            Ok(receipt) => {
+                assert_eq!(receipt.first_position(), Position::new(round));
+                assert_eq!(receipt.version("s"), Some(Version::new(round)));
+                won.push(round);
+            }
+            Err(AppendError::PreconditionFailed(failed)) => {
+                let is = failed[0].actual.unwrap();
+                assert_eq!((failed.len(), is.version), (1, Version::new(round)));
+                assert_eq!(is.position, Position::new(round));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    won
+}
+
 #[test]
 fn of_64_callers_with_the_same_exact_version_one_wins_each_round() {
     const ROUNDS: u64 = 40;
     let dir = tempfile::tempdir().unwrap();
     let log = options().open(dir.path()).unwrap();
     let start = Barrier::new(CALLERS);
-    let wins: Vec<Vec<u64>> = thread::scope(|scope| {
+    // Nobody judges before all have come to the end: whoever fails must not leave others waiting.
+    let answers: Vec<Vec<Result<Receipt, AppendError>>> = thread::scope(|scope| {
         let (log, start) = (&log, &start);
         let run = move |caller: usize| {
-            let mut won = Vec::new();
-            for round in 0..ROUNDS {
+            let append = |round: u64| {
                 let before = Version::new(round).before();
                 let expected = before.map_or(ExpectedVersion::NoStream, ExpectedVersion::Exact);
                 let batch = one("s", format!("{caller}")).expect("s", expected);
                 start.wait();
-                match log.append(batch) {
-                    Ok(receipt) => {
-                        assert_eq!(receipt.first_position(), Position::new(round));
-                        assert_eq!(receipt.version("s"), Some(Version::new(round)));
-                        won.push(round);
-                    }
-                    Err(AppendError::PreconditionFailed(failed)) => {
-                        let is = failed[0].actual.unwrap();
-                        assert_eq!((failed.len(), is.version), (1, Version::new(round)));
-                        assert_eq!(is.position, Position::new(round));
-                    }
-                    Err(error) => panic!("{error}"),
-                }
+                let answer = log.append(batch);
                 start.wait();
-            }
-            won
+                answer
+            };
+            (0..ROUNDS).map(append).collect()
         };
         let callers: Vec<_> = (0..CALLERS).map(|caller| scope.spawn(move || run(caller))).collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
+    let wins: Vec<Vec<u64>> =
+        answers.into_iter().map(|answers| rounds_won((0..).zip(answers))).collect();
     let stored: Vec<String> = payloads(log.read_stream("s", ..));
     assert_eq!(stored.len() as u64, ROUNDS, "a refused batch takes no position");
     for (round, winner) in (0..ROUNDS).zip(&stored) {

@@ -21,7 +21,7 @@ fn the_progress_of_a_writer_is_never_taken_for_damage() {
             while !stopped.load(Ordering::Relaxed) && number < 4_000 {
                 let event = Event::new("T", [&number.to_le_bytes()[..], &[7; 300]].concat());
                 let every_third =
-                    if number % 3 == 0 { Durability::Sync } else { Durability::Buffered };
+                    if number.is_multiple_of(3) { Durability::Sync } else { Durability::Buffered };
                 log.append(Batch::new().durability(every_third).event("a", event)).unwrap();
                 number += 1;
             }
