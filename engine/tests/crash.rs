@@ -121,7 +121,8 @@ fn one_case(seed: u64, faults: bool) {
     let disk = disk.reboot(&Survivors::None);
     let log = open_unless_failed(&disk, workload.options(), false).unwrap();
     assert!(log.recovery_report().clean_close);
-    assert_eq!(log.recovery_report().bytes_cut, 0);
+    // The mark that a repair leaves may outlive a failed sync, in a segment that is not used yet.
+    assert!(log.recovery_report().bytes_cut <= u64::from(faults));
     oracle.reopened(&log, false);
 }
 
