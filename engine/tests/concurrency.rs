@@ -237,6 +237,10 @@ fn expecting_a_stream_unchanged_can_lose_a_race_and_says_so() {
     log.append(one("s", "in between")).unwrap();
     let lost = log.append(one("s", "too late").expect("s", as_it_is)).unwrap_err();
     assert_eq!(lost.to_string(), "stream \"s\" is at version 0, expected no events");
+    let as_it_is = log.expect_unchanged("s");
+    log.append(one("s", "in between again")).unwrap();
+    let lost = log.append(one("s", "too late").expect("s", as_it_is)).unwrap_err();
+    assert_eq!(lost.to_string(), "stream \"s\" is at version 1, expected 0");
 
     // Whoever tries again until it works adds exactly one event each time.
     let conflicts = AtomicU64::new(0);
@@ -258,6 +262,6 @@ fn expecting_a_stream_unchanged_can_lose_a_race_and_says_so() {
         }
     });
     let stored = plain(log.read_stream("s", ..));
-    assert_eq!(stored.len(), 1 + 8 * 25, "{conflicts:?} conflicts");
+    assert_eq!(stored.len(), 2 + 8 * 25, "{conflicts:?} conflicts");
     dense(&log);
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quipu::{Durability, Log, StoreMode};
 
@@ -37,10 +37,8 @@ fn child_that_appends() {
     let dir = tempfile::tempdir().unwrap();
     let log = options.open(dir.path()).unwrap();
     log.append(one("s", "warm")).unwrap();
-    for task in fs::read_dir("/proc/self/task").unwrap() {
-        let path = task.unwrap().path();
-        let name = fs::read_to_string(path.join("comm")).unwrap();
-        println!("\nTHREAD {} {}", path.file_name().unwrap().display(), name.trim());
+    for (id, name) in threads() {
+        println!("\nTHREAD {id} {name}");
     }
     mark("BEGIN");
     for _ in 0..APPENDS {
@@ -48,6 +46,26 @@ fn child_that_appends() {
     }
     mark("END");
     println!("\nSEGMENTS {}", fs::read_dir(dir.path()).unwrap().count());
+}
+
+/// The threads of this process, by id, once the log's three have taken their names: a thread has
+/// its parent's until it runs for the first time.
+fn threads() -> Vec<(String, String)> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+        let named = tasks.map(|path| {
+            let name = fs::read_to_string(path.join("comm")).unwrap();
+            let id = path.file_name().unwrap().to_string_lossy().into_owned();
+            (id, name.trim().to_owned())
+        });
+        let threads: Vec<(String, String)> = named.collect();
+        if threads.iter().filter(|(_, name)| name.starts_with("quipu-")).count() == 3 {
+            return threads;
+        }
+        assert!(Instant::now() < deadline, "the log's threads have their names: {threads:?}");
+        std::thread::yield_now();
+    }
 }
 
 /// A line that the trace shows as one write.
