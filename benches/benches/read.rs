@@ -20,7 +20,7 @@ fn filled() -> (tempfile::TempDir, Log, PreparedFile) {
     engine::fill(&log, STREAMS).expect("appended");
     let bytes = EVENTS as usize * PAYLOAD_BYTES;
     let mut file = PreparedFile::new(&root.path().join("bytes"), bytes).expect("a new file");
-    (0..EVENTS).for_each(|_| file.copy(&[7; PAYLOAD_BYTES]));
+    (0..EVENTS).for_each(|_| file.copy(&[7; PAYLOAD_BYTES]).expect("stored"));
     (root, log, file)
 }
 

@@ -48,9 +48,8 @@ impl Floor {
     pub fn buffered(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.store {
             Store::Copy => self.file.copy(bytes),
-            Store::Write => self.file.write(bytes)?,
+            Store::Write => self.file.write(bytes),
         }
-        Ok(())
     }
 
     /// Stores `bytes` and syncs; they are on the device.

@@ -95,6 +95,13 @@ pub mod sim {
     pub use crate::storage::sim::*;
 }
 
+/// The storage beneath the engine, bare, for benchmarks that show what the engine adds (feature
+/// `floor`).
+#[cfg(feature = "floor")]
+pub mod floor {
+    pub use crate::storage::floor::BareFile;
+}
+
 /// Compiles and runs the sample in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -73,7 +73,7 @@ fn main() -> Result<ExitCode, Failure> {
     let floor = counted.least(root.path(), |directory| {
         let mut file = PreparedFile::new(&directory.join("floor"), 64 << 20)?;
         Ok(Box::new(move || {
-            file.copy(&PAYLOAD);
+            file.copy(&PAYLOAD)?;
             Ok(file.sync()?)
         }))
     })?;
@@ -103,9 +103,9 @@ fn badly_prepared(directory: &Path) -> Result<Once, Failure> {
         file.write_all(&zeros)?;
     }
     file.sync_all()?;
-    let mut mapped = PreparedFile::over(file)?;
+    let mut mapped = PreparedFile::over(&path)?;
     Ok(Box::new(move || {
-        mapped.copy(&PAYLOAD);
+        mapped.copy(&PAYLOAD)?;
         Ok(mapped.sync()?)
     }))
 }

@@ -175,7 +175,7 @@ impl Here<'_> {
         let bytes = usize::try_from(total)? * PAYLOAD_BYTES;
         let mut file = prepared::PreparedFile::new(&self.root.join("bytes"), bytes)?;
         for _ in 0..total {
-            file.copy(&PAYLOAD);
+            file.copy(&PAYLOAD)?;
         }
         let all = || {
             rate(duration, || {
@@ -190,10 +190,10 @@ impl Here<'_> {
             })
         };
         self.take_turns("W6 scan by batch / sum of bytes", total, || {
-            Ok((self.engine(|| one(&|| engine::scan_batches(&log)))?, self.floor(&all)?))
+            Ok((self.engine(|| one(&|| engine::scan_batches(&log)))?, self.floor(all)?))
         })?;
         self.take_turns("W6 scan by event / sum of bytes", total, || {
-            Ok((self.engine(|| one(&|| engine::scan_events(&log)))?, self.floor(&all)?))
+            Ok((self.engine(|| one(&|| engine::scan_events(&log)))?, self.floor(all)?))
         })?;
         // Streams in an order that no cache foresees; the events of one stand a round apart.
         let mut at = 0;

@@ -16,6 +16,8 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
+#[cfg(feature = "floor")]
+pub(crate) mod floor;
 mod io_error;
 pub(crate) mod latch;
 pub(crate) mod os;
