@@ -24,7 +24,7 @@ use crate::append::writer::WriterThreads;
 use crate::clock::Clock;
 use crate::error::{AppendError, OpenError};
 use crate::index::StreamIndex;
-use crate::options::{Durability, Options};
+use crate::options::Options;
 use crate::read::batches::Batches;
 use crate::read::events::Read;
 use crate::read::range::half_open;
@@ -127,15 +127,10 @@ impl Log {
         if self.shared.threadless {
             return pipeline.in_place(prepared).map(Receipt::from);
         }
-        // A buffered batch needs no sync, and so no other thread, if nobody is in the way.
-        let prepared = match prepared.durability {
-            Durability::Sync => prepared,
-            Durability::Buffered => match pipeline.try_in_place(prepared) {
-                Ok(answer) => return answer.map(Receipt::from),
-                Err(prepared) => prepared,
-            },
-        };
-        pipeline.submit(prepared).wait()
+        match pipeline.try_in_place(prepared) {
+            Ok(answer) => answer.map(Receipt::from),
+            Err(prepared) => pipeline.submit(prepared).wait(),
+        }
     }
 
     /// Hands a batch to the writer and returns at once, unless the queue is full. One caller's
@@ -300,7 +295,7 @@ impl Log {
         threadless: bool,
     ) -> Result<Self, OpenError> {
         let lock = lock(&*directory)?;
-        let recovered = recover(&directory, &options)?;
+        let recovered = recover(&directory, &options, clock.now())?;
         Self::start(recovered, Some(lock), options, clock, threadless)
     }
 

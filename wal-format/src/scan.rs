@@ -25,13 +25,14 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The state at the start of a segment.
+    /// The state at the start of a segment. A log's first batch may be older than the log: history
+    /// that is imported keeps its times.
     #[must_use]
     pub fn at_start_of(header: &SegmentHeader) -> Self {
         Self {
             position: header.base_position,
             previous: header.checksum(),
-            time: header.created_at,
+            time: if header.predecessor.is_some() { header.created_at } else { CommitTime::ZERO },
             synced_position: header.synced_position,
         }
     }

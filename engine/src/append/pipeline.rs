@@ -16,7 +16,8 @@
 //! and whoever wakes callers does so while the next group is under way.
 //!
 //! A caller may take a turn itself, "in place", when nobody is in the way: it needs no hand-over.
-//! That is for buffered appends, and for logs without threads.
+//! That is for buffered appends, for durable ones while callers come one by one, and for logs
+//! without threads.
 //!
 //! Invariants:
 //! - One caller's batches are committed in its order: in place only if nothing of the queue is
@@ -26,7 +27,7 @@
 //!   before the committer's is let go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -40,6 +41,7 @@ use super::receipt::Committed;
 use super::ticket::{Answer, Responder, Ticket};
 use crate::clock::Clock;
 use crate::error::AppendError;
+use crate::options::Durability;
 use crate::storage::IoError;
 use crate::storage::latch::Latch;
 use crate::watermark::Watermarks;
@@ -76,8 +78,10 @@ pub(crate) struct Pipeline {
     pending: AtomicUsize,
     /// Set under the committer's lock.
     closed: AtomicBool,
-    /// Whether the writer looks at what the interval makes due without being told.
-    watching: AtomicBool,
+    /// What the writer looks at without being told: one of [`watch`].
+    watching: AtomicU8,
+    /// Whether the last group was answered to several callers.
+    crowded: AtomicBool,
     watermarks: Arc<Watermarks>,
     latch: Arc<Latch>,
     clock: Clock,
@@ -89,6 +93,16 @@ struct Intake {
     receiver: Receiver<Message>,
     /// When buffered batches are to be synced.
     sync_due: Option<Instant>,
+}
+
+/// What the writer looks at without being told, from less to more.
+mod watch {
+    /// Nothing: it waits for a message.
+    pub(super) const NOTHING: u8 = 0;
+    /// How far the log is durable, to be noted when it is quiet.
+    pub(super) const MARK: u8 = 1;
+    /// That, and what the interval makes due.
+    pub(super) const INTERVAL: u8 = 2;
 }
 
 /// What the writer does next.
@@ -118,7 +132,8 @@ impl Pipeline {
             sender,
             pending: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            watching: AtomicBool::new(false),
+            watching: AtomicU8::new(watch::NOTHING),
+            crowded: AtomicBool::new(false),
             clock,
             limits,
         }
@@ -148,9 +163,13 @@ impl Pipeline {
     }
 
     /// Commits a batch on the caller's thread if nobody is in the way; else gives it back.
+    ///
+    /// A buffered batch needs no sync, and so no other thread. A durable one saves two hand-overs,
+    /// but keeps to itself a sync that it might have shared: only where callers come one by one.
     #[allow(clippy::result_large_err)] // the batch goes back to the one who gave it, on its stack
     pub(crate) fn try_in_place(&self, batch: PreparedBatch) -> Result<Answer, PreparedBatch> {
-        if self.pending.load(Ordering::SeqCst) != 0 {
+        let shares = batch.durability == Durability::Sync && self.crowded.load(Ordering::Relaxed);
+        if shares || self.pending.load(Ordering::SeqCst) != 0 {
             return Err(batch);
         }
         let Some(committer) = self.committer.try_lock() else { return Err(batch) };
@@ -160,8 +179,13 @@ impl Pipeline {
         if self.pending.load(Ordering::SeqCst) != 0 {
             return Err(batch);
         }
+        let due = match batch.durability {
+            Durability::Sync => watch::MARK,
+            Durability::Buffered if self.limits.sync_interval.is_some() => watch::INTERVAL,
+            Durability::Buffered => watch::NOTHING,
+        };
         let answer = self.commit_alone(batch, committer, publisher);
-        if self.limits.sync_interval.is_some() && !self.watching.swap(true, Ordering::SeqCst) {
+        if self.watching.fetch_max(due, Ordering::SeqCst) < due {
             // If the queue is full the writer is awake anyway.
             let _ = self.sender.try_send(Message::Nudge);
         }
@@ -226,6 +250,7 @@ impl Pipeline {
         group.end = committer.active.chain().position;
         group.needs_sync |= closing.is_some();
         drop(committer);
+        self.crowded.store(group.answers.len() > 1, Ordering::Relaxed);
         let Some(closer) = closing else {
             drop(intake);
             let answers = publisher.publish(group);
@@ -253,7 +278,7 @@ impl Pipeline {
                 return Due::Message(message);
             }
             // First say that one wants to be told, then look: what comes in between is told.
-            self.watching.store(false, Ordering::SeqCst);
+            self.watching.store(watch::NOTHING, Ordering::SeqCst);
             let before = self.watermarks.written();
             // The group in front may still be on its way to the disk, and leave something to mark
             // when it is there. Asked in this order: once it is let go, its sync has been noted.
@@ -275,9 +300,9 @@ impl Pipeline {
                     Err(_) => unreachable!("the queue has a sender as long as it has a receiver"),
                 }
             };
-            // Only one who waits for the interval looks at what has become due: a wait for the mark
-            // may be far longer.
-            self.watching.store(until_sync.is_some(), Ordering::SeqCst);
+            // A wait for the mark may be far longer than the interval.
+            let watched = if until_sync.is_some() { watch::INTERVAL } else { watch::MARK };
+            self.watching.store(watched, Ordering::SeqCst);
             match intake.receiver.recv_timeout(timeout) {
                 Ok(message) => return Due::Message(message),
                 Err(RecvTimeoutError::Disconnected) => {

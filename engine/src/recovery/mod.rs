@@ -67,6 +67,7 @@ pub(crate) struct RecoveredWriter {
 pub(crate) fn recover(
     directory: &Arc<dyn Directory>,
     options: &Options,
+    now: CommitTime,
 ) -> Result<Recovered, OpenError> {
     let started = Instant::now();
     let inventory = Inventory::take(directory, Access::Write)?;
@@ -122,7 +123,7 @@ pub(crate) fn recover(
             segments.extend(map_all(&inventory, vec![last], true)?);
             activate(&mut preparer, header, options)?
         }
-        None => activate(&mut preparer, first_header()?, options)?,
+        None => activate(&mut preparer, first_header(now)?, options)?,
     };
     segments.push(Arc::clone(active.segment()));
     report.log_id = header.log_id;
@@ -279,7 +280,7 @@ fn activate(
 }
 
 /// The header of a new log's first segment.
-fn first_header() -> Result<SegmentHeader, OpenError> {
+fn first_header(now: CommitTime) -> Result<SegmentHeader, OpenError> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| {
         IoError::new("draw random bytes from", "the system", std::io::Error::other(error))
@@ -289,8 +290,7 @@ fn first_header() -> Result<SegmentHeader, OpenError> {
         sequence: SegmentSeq::ZERO,
         capacity: quipu_format::layout::segment::CAPACITY_MIN,
         base_position: Position::ZERO,
-        // No batch's time is earlier than its segment's: a new log takes history of any age.
-        created_at: CommitTime::ZERO,
+        created_at: now,
         synced_position: Position::ZERO,
         predecessor: None,
         optional_features: 0,

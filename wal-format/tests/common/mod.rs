@@ -183,7 +183,7 @@ impl TestSegment {
             header,
             bytes,
             salt: Salt::new(header.log_id, header.sequence),
-            chain: Chain::at_start_of(&header),
+            chain: Chain { time: header.created_at, ..Chain::at_start_of(&header) },
             offset: ByteOffset::new(segment::BYTES as u64),
             next_versions: BTreeMap::new(),
             frames: Vec::new(),
