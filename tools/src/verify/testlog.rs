@@ -59,7 +59,7 @@ impl TestLog {
         };
         let mut log = Self {
             segments: Vec::new(),
-            chain: Chain::at_start_of(&header),
+            chain: Chain { time: header.created_at, ..Chain::at_start_of(&header) },
             offset: ByteOffset::ZERO,
             versions: BTreeMap::new(),
             header,
@@ -85,7 +85,7 @@ impl TestLog {
         bytes[..segment::BYTES].copy_from_slice(&header.encode());
         self.segments.push(TestSegment { bytes: Some(bytes), frames: Vec::new() });
         self.header = header;
-        self.chain = Chain::at_start_of(&header);
+        self.chain = Chain { time: header.created_at, ..Chain::at_start_of(&header) };
         self.offset = ByteOffset::new(segment::BYTES as u64);
     }
 
