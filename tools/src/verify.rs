@@ -13,16 +13,18 @@
 //! | at X | at or behind X | verdict |
 //! |---|---|---|
 //! | anything | a frame header or segment header that verifies, with a synced position above P | damage |
-//! | a frame whose checksums are right and that breaks a rule, of its own or of its streams' versions | anything | damage |
-//! | a file of another length than its header says | anything | damage |
-//! | no file | an activated segment | damage |
+//! | a frame or header whose checksums are right and that breaks a rule, of its own or of its streams' versions | anything | damage |
+//! | a file of another length than its header says, or of none that a segment has | anything | damage |
+//! | no file | an activated segment; for segment 0, any other | damage |
+//! | no file, and a seal in front | anything | damage |
 //! | no header that tells the log's id, anywhere | frames | damage |
 //! | nothing written | nothing written | clean end |
 //! | anything else | anything else | torn tail: legal |
 //!
-//! The synced position alone tells damage from a torn tail: all below it was durable when it was
-//! written. That a segment is sealed or followed by an activated one proves nothing by itself, nor does
-//! a whole frame at X that does not follow: it may be stale.
+//! The synced position alone tells damage from a torn tail, unless a crash cannot have done it at all:
+//! all below it was durable when it was written. That a segment is sealed or followed by an activated
+//! one proves nothing of the contents in front, nor does a whole frame at X that does not follow: it may
+//! be stale. The mark that a recovery stores where it zeroes a tail is a torn tail like any other.
 //!
 //! Beside a live writer, X may be written after it was read and before what is behind it was. So
 //! whatever is found behind X, X is read once more before it is judged: had it been durable when its
@@ -101,7 +103,7 @@ fn find_tail(directory: &Directory, walk: &mut Walk<'_>) -> Result<(Tail, u64), 
     let mut unused = 0;
     for _ in 0..GROWING_LOOKS_MAX {
         let place = walk.place();
-        let behind: Behind = look_behind(directory, walk.log_id(), place)?;
+        let behind: Behind = look_behind(directory, walk)?;
         unused = behind.unused;
         let decision = decide(&fault, walk.position(), &behind);
         if decision == Decision::Clean {

@@ -7,8 +7,15 @@ use common::{TestEvent, TestSegment};
 use quipu_format::layout::{
     self, FORMAT_VERSION, FRAME_BYTES_MAX, event, header, segment, streams, trailer, versions,
 };
+use quipu_format::{
+    ByteOffset, FrameHeader, LogId, Salt, SegmentHeader, SegmentHeaderError, SegmentSeq,
+    find_evidence,
+};
 
 const TEXT: &str = include_str!("../FORMAT.md");
+
+/// Stands where the zeros of a cut begin, until they are durable.
+const REPAIR_MARK: [u8; 8] = *b"Q\0\0\0\0\0\0\0";
 
 /// The part of the page under the heading that begins with `heading`.
 fn section(heading: &str) -> &'static str {
@@ -88,6 +95,7 @@ fn the_byte_tables_are_those_of_the_code() {
         trailer::BYTES,
     );
     compare("### 4.1", &[("end", 0)], streams::ENTRY_BYTES);
+    compare("### 8.1", &[("repair mark", 0)], REPAIR_MARK.len());
     compare(
         "### 4.2",
         &[
@@ -153,6 +161,29 @@ fn the_worked_example_is_what_the_code_writes() {
     assert_eq!(shown[1], (written.frames[0].0, written.frame(0).to_vec()));
     assert_eq!(shown[2], (written.frames[1].0, written.frame(1).to_vec()));
     assert_eq!(written.at(), shown[2].0 + shown[2].1.len());
+}
+
+#[test]
+fn the_repair_mark_is_neither_a_frame_nor_nothing_nor_a_foreign_file() {
+    assert!(section("### 8.1").contains("the ASCII letter `Q`, then seven zero bytes"));
+    let salt = Salt::new(LogId::from_bytes([7; 16]), SegmentSeq::ZERO);
+    for (log_id, offset) in (0..=255).flat_map(|id| [4096, 4104, 8184].map(|at| (id, at))) {
+        let salt_of_log = Salt::new(LogId::from_bytes([log_id; 16]), SegmentSeq::ZERO);
+        let mut place = [0; 64];
+        place[..8].copy_from_slice(&REPAIR_MARK);
+        for place in [&place[..], &place[..8]] {
+            let found = FrameHeader::decode(place, salt_of_log, ByteOffset::new(offset));
+            assert!(found.is_err_and(|error| !error.is_contradiction()), "{log_id}, {offset}");
+        }
+        assert_eq!(find_evidence(&place, salt, ByteOffset::new(offset)), None);
+    }
+    // As a magic each byte is right or zero.
+    let mut bytes = REPAIR_MARK.iter().zip(segment::MAGIC_VALUE);
+    assert!(bytes.all(|(mark, magic)| *mark == 0 || *mark == magic));
+    let mut block = [0; segment::BYTES];
+    block[..8].copy_from_slice(&REPAIR_MARK);
+    let found = SegmentHeader::decode(&block);
+    assert_eq!(found, Err(SegmentHeaderError::Magic { found: REPAIR_MARK }));
 }
 
 #[test]

@@ -1,34 +1,34 @@
 //! What stands behind the place where the log stops verifying.
 //!
-//! Owns: [`look_behind`]. May call: directory, the format's search for evidence. Decides nothing.
+//! Owns: [`look_behind`]. May call: directory, walk, the format's search for evidence. Decides nothing.
 
-use quipu_format::{ByteOffset, LogId, Position, Salt, SegmentSeq, find_evidence, layout};
+use quipu_format::{ByteOffset, Position, Salt, SegmentSeq, find_evidence, layout};
 
 use super::decide::{Behind, Sighting};
 use super::directory::{Directory, HeaderState, SegmentFile, VerifyError};
+use super::walk::Walk;
 
 /// Searched at a time.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// Reads all from offset `offset` of segment `sequence` on, and every later segment.
-pub(super) fn look_behind(
-    directory: &Directory,
-    log_id: Option<LogId>,
-    (sequence, offset): (SegmentSeq, ByteOffset),
-) -> Result<Behind, VerifyError> {
-    let mut behind = Behind::default();
+/// Reads all from the place on where the walk stands, and every later segment.
+pub(super) fn look_behind(directory: &Directory, walk: &Walk<'_>) -> Result<Behind, VerifyError> {
+    let ((sequence, offset), log_id) = (walk.place(), walk.log_id());
+    let mut behind = Behind { sealed_before: walk.sealed_before(), ..Behind::default() };
     let (segments, _) = directory.list()?;
     for later in segments.into_iter().filter(|later| *later >= sequence) {
         let Some(mut file) = directory.open(later, log_id)? else { continue };
         let is_first = later == sequence;
         let from = if is_first { offset } else { ByteOffset::ZERO };
-        if let HeaderState::Activated(header) = file.header {
-            if !is_first {
-                behind.in_use.get_or_insert_with(|| file.name.clone());
-            }
-            if from == ByteOffset::ZERO {
-                behind.see(&file.name, ByteOffset::ZERO, header.synced_position);
-            }
+        let activated = matches!(file.header, HeaderState::Activated(_));
+        // The first segment has its name before any other, and keeps it as long as there are others.
+        if !is_first && (activated || sequence == SegmentSeq::ZERO) {
+            behind.there_behind.get_or_insert_with(|| file.name.clone());
+        }
+        if let HeaderState::Activated(header) = file.header
+            && from == ByteOffset::ZERO
+        {
+            behind.see(&file.name, ByteOffset::ZERO, header.synced_position);
         }
         let salt = log_id.map(|log_id| Salt::new(log_id, later));
         let last_not_zero = behind.search(&mut file, from, salt)?;

@@ -26,6 +26,8 @@ pub(super) enum Fault {
     Unlinked,
     #[error("the file is {found} bytes long, its header says {expected}")]
     Length { expected: u64, found: u64 },
+    #[error("the file is {found} bytes long, which no segment is")]
+    NoSegmentLength { found: u64 },
 }
 
 /// What stands at X and behind it.
@@ -33,8 +35,10 @@ pub(super) enum Fault {
 pub(super) struct Behind {
     /// The highest synced position, and where it stands.
     pub(super) evidence: Option<Sighting>,
-    /// The first activated segment behind that of X.
-    pub(super) in_use: Option<String>,
+    /// The segment in front of X, if X is the start of one and that is sealed.
+    pub(super) sealed_before: Option<String>,
+    /// The first segment that cannot be there without the one of X.
+    pub(super) there_behind: Option<String>,
     /// A file with contents that cannot be checked, because no header tells the log's id.
     pub(super) unchecked: Option<String>,
     /// From X to the last byte that is not zero, in each file.
@@ -72,8 +76,10 @@ pub(super) enum Proof {
     Synced(Sighting),
     #[error("its checksums are right, so no crash explains it: a faulty or newer writer wrote it")]
     Contradiction,
-    #[error("{file} comes after it and is in use")]
-    InUse { file: String },
+    #[error("{file} comes after it and cannot be there without it")]
+    ThereBehind { file: String },
+    #[error("{file} is sealed, so the one behind it had its name, durably")]
+    Sealed { file: String },
     #[error("the length of a segment never changes")]
     FixedLength,
     #[error("{file} has contents that cannot be checked without a header")]
@@ -87,22 +93,35 @@ pub(super) fn decide(fault: &Fault, position: Position, behind: &Behind) -> Deci
     {
         return Decision::Damage(Proof::Synced(sighting.clone()));
     }
-    match (fault, &behind.in_use, &behind.unchecked) {
-        (Fault::Stream(_), ..) => Decision::Damage(Proof::Contradiction),
-        (Fault::Frame(error), ..) if error.is_contradiction() => {
-            Decision::Damage(Proof::Contradiction)
+    // What no crash does to a file, whatever was synced.
+    let Behind { sealed_before, there_behind, unchecked, .. } = behind;
+    let proof = match fault {
+        fault if is_contradiction(fault) => Some(Proof::Contradiction),
+        Fault::Length { .. } | Fault::NoSegmentLength { .. } => Some(Proof::FixedLength),
+        Fault::MissingFile => {
+            let there_behind = there_behind.clone().map(|file| Proof::ThereBehind { file });
+            there_behind.or_else(|| sealed_before.clone().map(|file| Proof::Sealed { file }))
         }
-        (Fault::Length { .. }, ..) => Decision::Damage(Proof::FixedLength),
-        (Fault::MissingFile, Some(file), _) => {
-            Decision::Damage(Proof::InUse { file: file.clone() })
-        }
-        (_, _, Some(file)) => Decision::Damage(Proof::Contents { file: file.clone() }),
-        (Fault::NeverWritten | Fault::MissingFile | Fault::MissingHeader, _, None)
-            if behind.bytes == 0 =>
-        {
+        _ => None,
+    };
+    if let Some(proof) = proof.or_else(|| unchecked.clone().map(|file| Proof::Contents { file })) {
+        return Decision::Damage(proof);
+    }
+    match fault {
+        Fault::NeverWritten | Fault::MissingFile | Fault::MissingHeader if behind.bytes == 0 => {
             Decision::Clean
         }
         _ => Decision::Torn,
+    }
+}
+
+/// Whether the checksums are right and what they cover breaks a rule.
+fn is_contradiction(fault: &Fault) -> bool {
+    match fault {
+        Fault::Stream(_) => true,
+        Fault::Frame(error) => error.is_contradiction(),
+        Fault::Header(error) => matches!(error, SegmentHeaderError::Field { .. }),
+        _ => false,
     }
 }
 
@@ -112,7 +131,7 @@ mod tests {
 
     const POSITION: Position = Position::new(10);
 
-    fn faults() -> [Fault; 9] {
+    fn faults() -> [Fault; 12] {
         let named_twice = StreamFault::NamedTwice { stream: "s".to_owned() };
         [
             Fault::NeverWritten,
@@ -124,6 +143,9 @@ mod tests {
             Fault::MissingHeader,
             Fault::Unlinked,
             Fault::Length { expected: 8192, found: 4096 },
+            Fault::NoSegmentLength { found: 5000 },
+            Fault::Header(SegmentHeaderError::Checksum { stored: 1, computed: 2 }),
+            Fault::Header(SegmentHeaderError::Field { field: "capacity", found: 1 }),
         ]
     }
 
@@ -162,17 +184,26 @@ mod tests {
             Decision::Clean,
             Decision::Torn,
             damage(Proof::FixedLength),
+            damage(Proof::FixedLength),
+            Decision::Torn,
+            damage(Proof::Contradiction),
         ]) {
             assert_eq!(decide(fault, POSITION, &nothing), expected, "{fault}");
         }
     }
 
     #[test]
-    fn a_missing_file_in_front_of_a_segment_in_use_is_damage() {
-        let behind = Behind { in_use: Some("later".to_owned()), bytes: 1, ..Behind::default() };
-        let in_use = Decision::Damage(Proof::InUse { file: "later".to_owned() });
-        assert_eq!(decide(&Fault::MissingFile, POSITION, &behind), in_use);
-        assert_eq!(decide(&Fault::MissingHeader, POSITION, &behind), Decision::Torn);
+    fn a_missing_file_in_front_of_one_that_needs_it_or_behind_a_seal_is_damage() {
+        let file = || "other".to_owned();
+        let needs = Behind { there_behind: Some(file()), bytes: 1, ..Behind::default() };
+        let sealed = Behind { sealed_before: Some(file()), bytes: 1, ..Behind::default() };
+        for (behind, proof) in
+            [(needs, Proof::ThereBehind { file: file() }), (sealed, Proof::Sealed { file: file() })]
+        {
+            let missing = decide(&Fault::MissingFile, POSITION, &behind);
+            assert_eq!(missing, Decision::Damage(proof));
+            assert_eq!(decide(&Fault::MissingHeader, POSITION, &behind), Decision::Torn);
+        }
     }
 
     #[test]

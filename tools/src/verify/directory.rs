@@ -112,7 +112,15 @@ impl Directory {
         let error = |source| VerifyError::Open { file: self.display(), source };
         let (mut segments, mut unfinished) = (Vec::new(), 0);
         for entry in fs::read_dir(&self.path).map_err(error)? {
-            let name = entry.map_err(error)?.file_name();
+            let entry = entry.map_err(error)?;
+            match entry.metadata() {
+                Ok(about) if about.is_file() => {}
+                Ok(_) => continue,
+                // Renamed or removed by a live writer since it was listed.
+                Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(error(source)),
+            }
+            let name = entry.file_name();
             let name = name.to_string_lossy();
             if name.strip_suffix(".tmp").and_then(sequence_of).is_some() {
                 unfinished += 1;
@@ -123,7 +131,8 @@ impl Directory {
         Ok((segments, unfinished))
     }
 
-    /// Opens a segment and looks at its header; `None` if there is no such file.
+    /// Opens a segment and looks at its header; `None` if there is no such file. A directory or a
+    /// link is none.
     pub(super) fn open(
         &self,
         sequence: SegmentSeq,
@@ -132,8 +141,11 @@ impl Directory {
         let name = segment_name(sequence);
         let path = self.path.join(&name);
         let error = |source| VerifyError::Open { file: path.display().to_string(), source };
-        let file = match File::open(&path) {
-            Ok(file) => file,
+        let opened = fs::symlink_metadata(&path)
+            .and_then(|about| about.is_file().then(|| File::open(&path)).transpose());
+        let file = match opened {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(error(source)),
         };
@@ -158,6 +170,12 @@ impl Directory {
 }
 
 impl SegmentFile {
+    /// Whether a segment may be so long. One has its length before it has its name.
+    pub(super) fn has_segment_length(&self) -> bool {
+        let lengths = layout::segment::CAPACITY_MIN..=layout::segment::CAPACITY_MAX;
+        lengths.contains(&self.length) && self.length.is_multiple_of(layout::segment::CAPACITY_STEP)
+    }
+
     /// The bytes from `offset` on: at least `wanted` of them, or all that there are.
     pub(super) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], VerifyError> {
         let name = &self.name;
@@ -178,7 +196,7 @@ fn belongs(
 ) -> Result<(), VerifyError> {
     let file = name.to_owned();
     match header {
-        HeaderState::Bad(source @ SegmentHeaderError::Magic { .. }) => {
+        HeaderState::Bad(source @ SegmentHeaderError::Magic { found }) if !half_written(found) => {
             Err(VerifyError::NotASegment { file, source })
         }
         HeaderState::Bad(
@@ -196,6 +214,13 @@ fn belongs(
         },
         HeaderState::Unused | HeaderState::Bad(_) => Ok(()),
     }
+}
+
+/// Whether each byte of a magic is right or not there yet: a page may reach the disk in the middle
+/// of a store.
+fn half_written(magic: [u8; 8]) -> bool {
+    let bytes = magic.iter().zip(layout::segment::MAGIC_VALUE);
+    bytes.into_iter().all(|(found, right)| *found == 0 || *found == right)
 }
 
 /// The name of a segment's file.

@@ -250,12 +250,109 @@ fn a_missing_file_in_front_of_a_segment_in_use_is_damage() {
     log.segments[1].bytes = None;
     let (found, offset, position, proof) = damage(&log);
     assert_eq!((found, offset, position), (file(1), 0, 1));
-    assert_eq!(proof, format!("{} comes after it and is in use", file(2)));
-    // In front of a prepared one it is only a hole in the numbers.
+    assert_eq!(proof, format!("{} comes after it and cannot be there without it", file(2)));
+    // In front of a prepared one, and not behind a seal, it is only a hole in the numbers.
     let mut log = TestLog::new();
-    log.batch(&["a"]).roll().prepare();
+    log.batch(&["a"]).prepare().prepare();
     log.segments[1].bytes = None;
     assert_eq!(report(&log).tail, Tail::Clean);
+}
+
+#[test]
+fn a_missing_file_behind_a_seal_is_damage() {
+    let mut log = TestLog::new();
+    log.batch(&["a"]).roll_with(false).batch_unsynced(&["b"]).prepare();
+    log.segments[1].bytes = None;
+    let (found, offset, position, proof) = damage(&log);
+    assert_eq!((found, offset, position), (file(1), 0, 1));
+    assert_eq!(proof, format!("{} is sealed, so the one behind it had its name, durably", file(0)));
+    // Prepared is enough.
+    log.segments[1].bytes = Some(vec![0; CAPACITY]);
+    assert_eq!(report(&log).tail, Tail::Clean);
+}
+
+#[test]
+fn the_first_file_missing_is_no_empty_log_if_there_is_any_other() {
+    let mut log = TestLog::new();
+    log.batch(&["a"]).prepare();
+    log.segments[0].bytes = None;
+    let (found, offset, position, proof) = damage(&log);
+    assert_eq!((found, offset, position), (file(0), 0, 0));
+    assert_eq!(proof, format!("{} comes after it and cannot be there without it", file(1)));
+}
+
+#[test]
+fn a_directory_or_a_link_in_the_place_of_a_segment_is_no_file() {
+    let mut log = TestLog::of_three_segments();
+    log.segments[1].bytes = None;
+    let directory = tempfile::tempdir().unwrap();
+    log.write_to(directory.path());
+    let place = directory.path().join(file(1));
+    std::fs::create_dir(&place).unwrap();
+    for _ in 0..2 {
+        let Tail::Damaged { file: found, fault, .. } = verify(directory.path()).unwrap().tail
+        else {
+            panic!("it is damaged")
+        };
+        assert_eq!((found, fault.as_str()), (file(1), "the file is missing"));
+        let _ = std::fs::remove_dir(&place);
+        let _ = std::os::unix::fs::symlink(file(0), &place);
+    }
+}
+
+#[test]
+fn a_length_that_no_segment_has_is_damage_even_without_a_header() {
+    for length in [0, 1, 4096, 5000, 8191, 8193] {
+        let mut log = TestLog::new();
+        log.batch(&["a"]).control(ControlKind::Seal, true).prepare();
+        log.bytes(1).resize(length, 0);
+        let (found, offset, position, proof) = damage(&log);
+        assert_eq!((found, offset, position), (file(1), 0, 1));
+        assert_eq!(proof, "the length of a segment never changes");
+    }
+}
+
+#[test]
+fn a_header_of_which_only_a_part_is_there_is_a_torn_tail() {
+    for kept in [&[0][..], &[6], &[1, 2, 3], &[0, 1, 2, 3, 4, 5, 6, 7]] {
+        let mut log = TestLog::new();
+        log.batch(&["a"]).roll_with(false);
+        let header = log.bytes(1)[..8].to_vec();
+        log.bytes(1).fill(0);
+        for at in kept {
+            log.bytes(1)[*at] = header[*at];
+        }
+        assert_eq!(torn(&log), (file(1), 0, *kept.last().unwrap() as u64 + 1));
+    }
+}
+
+#[test]
+fn the_mark_of_a_repair_that_was_cut_off_is_a_torn_tail() {
+    // In the segment of X, and at the start of the next one; zeros behind it, or not all of them.
+    for stale in [0, 7] {
+        let mut log = TestLog::new();
+        log.batch(&["a"]).batch_unsynced(&["b"]).roll_with(false);
+        let x = log.frame_offset(0, 1);
+        for (segment, from) in [(0, x as usize), (1, 0)] {
+            log.bytes(segment)[from..].fill(0);
+            log.bytes(segment)[from..from + 8].copy_from_slice(b"Q\0\0\0\0\0\0\0");
+            log.bytes(segment)[6000] = stale;
+        }
+        let found = torn(&log);
+        assert_eq!((found.0, found.1), (file(0), x));
+        assert_eq!((report(&log).events, found.2 == 2), (1, stale == 0));
+    }
+}
+
+#[test]
+fn a_header_with_right_checksum_and_a_forbidden_field_is_damage() {
+    let mut log = TestLog::new();
+    log.batch(&["a"]).roll_with(false);
+    log.bytes(1)[200] = 1;
+    fix_header(log.bytes(1));
+    let (found, offset, position, proof) = damage(&log);
+    assert_eq!((found, offset, position), (file(1), 0, 1));
+    assert!(proof.starts_with("its checksums are right"), "{proof}");
 }
 
 #[test]

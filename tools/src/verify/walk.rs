@@ -98,6 +98,12 @@ impl<'a> Walk<'a> {
         (self.sequence, offset)
     }
 
+    /// The segment that a seal ends, if the walk stands at the start of the next one.
+    pub(super) fn sealed_before(&self) -> Option<String> {
+        let before = self.segment.is_none().then_some(self.sequence.as_u64())?.checked_sub(1)?;
+        Some(segment_name(SegmentSeq::new(before)))
+    }
+
     /// The position of the next event.
     pub(super) fn position(&self) -> Position {
         self.chain.position
@@ -144,6 +150,9 @@ impl<'a> Walk<'a> {
         };
         let header = match file.header {
             HeaderState::Activated(header) => header,
+            _ if !file.has_segment_length() => {
+                return Ok(Advance::Stopped(Fault::NoSegmentLength { found: file.length }));
+            }
             HeaderState::Unused => return Ok(Advance::Stopped(Fault::MissingHeader)),
             HeaderState::Bad(error) => return Ok(Advance::Stopped(Fault::Header(error))),
         };

@@ -1,0 +1,260 @@
+//! Small logs as plain bytes, and what may become of them: made by the engine in real directories,
+//! copied when closed or while open, then changed by hand.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test that cannot go on has failed
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use fastrand::Rng;
+use quipu::{Batch, Durability, Event, Log, Options};
+use quipu_format::checksum::crc32c_append;
+use quipu_format::{ByteOffset, Salt, SegmentHeader};
+
+const CAPACITY: usize = 8 << 10;
+const HEADER_BYTES: usize = 4096;
+
+/// What recovery stores where it is about to zero.
+const REPAIR_MARK: &[u8] = b"Q\0\0\0\0\0\0\0";
+
+/// How every log is opened. No idle mark comes in between.
+pub(crate) fn options() -> Options {
+    Log::options().segment_bytes(CAPACITY as u64).idle_mark_after(Duration::from_secs(3600))
+}
+
+/// The files of a directory, by name, but for the lock.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Files(BTreeMap<String, Vec<u8>>);
+
+/// A log, and what was done to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Variant {
+    pub(crate) what: String,
+    pub(crate) files: Files,
+}
+
+impl Files {
+    /// Those of a directory, beside a writer that does no more than prepare a segment.
+    pub(crate) fn of(directory: &Path) -> Self {
+        loop {
+            let mut files = Self::default();
+            let mut names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+            let whole = names.all(|entry| {
+                let name = entry.file_name().into_string().unwrap();
+                if name == "LOCK" {
+                    return true;
+                }
+                let bytes = match fs::read(entry.path()) {
+                    Ok(bytes) => bytes,
+                    // Prepared, and renamed meanwhile.
+                    Err(error) if error.kind() == ErrorKind::NotFound => return false,
+                    Err(error) => panic!("{error}"),
+                };
+                files.0.insert(name, bytes);
+                true
+            });
+            if whole {
+                return files;
+            }
+        }
+    }
+
+    pub(crate) fn write_to(&self, directory: &Path) {
+        for (name, bytes) in &self.0 {
+            fs::write(directory.join(name), bytes).unwrap();
+        }
+    }
+
+    fn segment(&mut self, name: &str) -> &mut Vec<u8> {
+        self.0.get_mut(name).unwrap()
+    }
+
+    fn segments(&self) -> Vec<String> {
+        self.0.keys().filter(|name| name.ends_with(".seg")).cloned().collect()
+    }
+}
+
+fn segment_name(sequence: usize) -> String {
+    format!("{sequence:020}.seg")
+}
+
+/// Batches of about 900 bytes, three to a segment; every `synced_every`th is durable, if any is.
+fn appended(batches: usize, synced_every: Option<usize>, closed: bool) -> Variant {
+    let directory = tempfile::tempdir().unwrap();
+    let log = options().open(directory.path()).unwrap();
+    for number in 0..batches {
+        let synced = synced_every.is_some_and(|every| number % every == every - 1);
+        let durability = if synced { Durability::Sync } else { Durability::Buffered };
+        let payload = vec![number as u8 + 1; 850];
+        let batch = Batch::new()
+            .durability(durability)
+            .event(format!("s-{}", number % 3), Event::new("T", payload))
+            .event("all", Event::new("T", "y"));
+        log.append(batch).unwrap();
+    }
+    let files = match closed {
+        true => {
+            log.close().unwrap();
+            Files::of(directory.path())
+        }
+        false => Files::of(directory.path()),
+    };
+    let what = format!("{batches} batches, synced every {synced_every:?}, closed {closed}");
+    Variant { what, files }
+}
+
+/// The logs to begin with.
+pub(crate) fn logs() -> Vec<Variant> {
+    vec![
+        appended(8, Some(1), true),
+        appended(8, Some(1), false),
+        appended(8, None, false),
+        appended(9, Some(4), false),
+        appended(2, Some(1), true),
+        appended(2, None, false),
+        appended(0, None, true),
+    ]
+}
+
+/// Where each frame of a segment begins, as far as lengths lead.
+fn frames(bytes: &[u8]) -> Vec<usize> {
+    let mut frames = Vec::new();
+    let mut at = HEADER_BYTES;
+    while let Some(length) = bytes.get(at..at + 4) {
+        let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
+        if !(64..=CAPACITY).contains(&length) {
+            break;
+        }
+        frames.push(at);
+        at += length;
+    }
+    frames
+}
+
+/// All that is done to one file of a log, one thing at a time.
+pub(crate) fn single(log: &Variant, rng: &mut Rng) -> Vec<Variant> {
+    let mut all = vec![log.clone()];
+    for name in log.files.segments() {
+        let mut with = |what: String, change: &dyn Fn(&mut Files)| {
+            let mut files = log.files.clone();
+            change(&mut files);
+            all.push(Variant { what: format!("{}; {name}: {what}", log.what), files });
+        };
+        whole_file(&name, log, &mut with);
+        contents(&name, log, rng, &mut with);
+        checksums_right(&name, log, &mut with);
+    }
+    all
+}
+
+type With<'a> = &'a mut dyn FnMut(String, &dyn Fn(&mut Files));
+
+/// Deleted, renamed, copied, of another length, something else.
+fn whole_file(name: &str, log: &Variant, with: With<'_>) {
+    with("deleted".to_owned(), &|files| drop(files.0.remove(name)));
+    with("deleted with all behind".to_owned(), &|files| files.0.retain(|it, _| &**it < name));
+    with("deleted, and one prepared far behind".to_owned(), &|files| {
+        files.0.remove(name);
+        files.0.insert(segment_name(7), vec![0; CAPACITY]);
+    });
+    with("one unfinished beside it".to_owned(), &|files| {
+        files.0.insert(format!("{name}.tmp"), vec![7; 100]);
+    });
+    let others = log.files.segments().into_iter().chain([segment_name(7)]);
+    for other in others.filter(|other| other != name) {
+        with(format!("renamed to {other}"), &|files| {
+            let bytes = files.0.remove(name).unwrap();
+            files.0.insert(other.clone(), bytes);
+        });
+        with(format!("copied to {other}"), &|files| {
+            let bytes = files.0[name].clone();
+            files.0.insert(other.clone(), bytes);
+        });
+    }
+    for length in [0, 1, 7, 8, 100, 4095, 4096, 4104, 5000, 8184, 8191, 8200, 12288, 16384] {
+        with(format!("{length} bytes long"), &|files| files.segment(name).resize(length, 0));
+        with(format!("{length} zeros"), &|files| *files.segment(name) = vec![0; length]);
+    }
+}
+
+/// Bytes flipped, sectors lost, tails torn, headers half written, repairs cut off.
+fn contents(name: &str, log: &Variant, rng: &mut Rng, with: With<'_>) {
+    let bytes = log.files.0[name].clone();
+    let length = bytes.len();
+    if length < 8 {
+        return;
+    }
+    let frames = frames(&bytes);
+    let mut flipped: Vec<usize> = (0..12).map(|_| rng.usize(..length)).collect();
+    flipped.extend((0..12).map(|_| rng.usize(..112)));
+    for frame in &frames {
+        flipped.extend((0..3).map(|_| frame + rng.usize(..64)));
+    }
+    for at in flipped.into_iter().filter(|at| *at < length) {
+        let bit = rng.u8(..8);
+        with(format!("bit {bit} of byte {at} flipped"), &|files| {
+            files.segment(name)[at] ^= 1 << bit;
+        });
+    }
+    for sector in (0..length).step_by(512) {
+        let end = length.min(sector + 512);
+        with(format!("sector at {sector} lost"), &|files| files.segment(name)[sector..end].fill(0));
+    }
+    let torn = [0, 1, 8, 100].into_iter().chain(frames.iter().flat_map(|at| [*at, at + 20]));
+    for from in torn.chain([rng.usize(..length)]).filter(|from| *from < length) {
+        with(format!("zeros from {from} on"), &|files| files.segment(name)[from..].fill(0));
+        with(format!("the log ends at {from}"), &|files| {
+            files.segment(name)[from..].fill(0);
+            let later: Vec<String> =
+                files.segments().into_iter().filter(|it| &**it > name).collect();
+            later.iter().for_each(|later| files.segment(later).fill(0));
+        });
+        let noise: Vec<u8> = (0..rng.usize(1..100)).map(|_| rng.u8(..)).collect();
+        with(format!("noise from {from} on"), &|files| {
+            let place = &mut files.segment(name)[from..];
+            let count = place.len().min(noise.len());
+            place[..count].copy_from_slice(&noise[..count]);
+        });
+    }
+    for from in frames.iter().copied().chain([0]).filter(|from| from + 8 <= length) {
+        with(format!("a repair cut off at {from}"), &|files| {
+            files.segment(name)[from..].fill(0);
+            files.segment(name)[from..from + 8].copy_from_slice(REPAIR_MARK);
+        });
+        with(format!("the mark of a repair at {from}, nothing zeroed"), &|files| {
+            files.segment(name)[from..from + 8].copy_from_slice(REPAIR_MARK);
+        });
+    }
+    for magic in [*b"PK\x03\x04\0\0\0\0", *b"QUIPU\0\0\0", *b"\0\0IPUSEG", *b"QUIPUSEX"] {
+        with(format!("magic {magic:?}"), &|files| files.segment(name)[..8].copy_from_slice(&magic));
+    }
+}
+
+/// What a faulty or newer writer would leave: right checksums over something else.
+fn checksums_right(name: &str, log: &Variant, with: With<'_>) {
+    let bytes = log.files.0[name].clone();
+    let Some(block) = bytes.get(..HEADER_BYTES) else { return };
+    let Ok(Some(header)) = SegmentHeader::decode(block) else { return };
+    for at in [8, 16, 24, 32, 48, 57, 64, 72, 80, 88, 96, 100, 4000] {
+        with(format!("header with another byte {at}"), &|files| {
+            let block = &mut files.segment(name)[..HEADER_BYTES];
+            block[at] ^= 2;
+            block[12..16].fill(0);
+            let checksum = crc32c_append(0, block);
+            block[12..16].copy_from_slice(&checksum.to_le_bytes());
+        });
+    }
+    let salt = Salt::new(header.log_id, header.sequence);
+    for frame in frames(&bytes) {
+        for at in [0, 4, 5, 6, 8, 12, 16, 24, 32, 40] {
+            with(format!("frame at {frame} with another byte {at}"), &|files| {
+                let Some(head) = files.segment(name).get_mut(frame..frame + 48) else { return };
+                head[at] ^= 8;
+                let checksum = salt.header_checksum(ByteOffset::new(frame as u64), &head[..44]);
+                head[44..].copy_from_slice(&checksum.to_le_bytes());
+            });
+        }
+    }
+}
