@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
 use quipu::sim::{Errno, FaultPlan, Operation, SimDisk, Survivors};
-use quipu::{Batch, Durability, Event, Fault, Log, OpenError, Options, Proof, RecoveryReport};
-use quipu_format::{ByteOffset, Salt, SegmentHeader};
+use quipu::{
+    Batch, CommitTime, Durability, Event, Fault, Log, OpenError, Options, Position, Proof,
+    RecoveryReport, Version,
+};
+use quipu_format::{BatchEncoder, ByteOffset, CommitFields, EventFields, Salt, SegmentHeader};
 
 #[path = "common/files.rs"]
 mod files;
@@ -319,6 +322,36 @@ fn right_checksums_over_what_this_release_does_not_know_are_damage() {
     frame[44..].copy_from_slice(&checksum.to_le_bytes());
     let found = damage(&files, &options(), &written(8));
     assert_eq!((found.offset, found.proof), (at as u64, Proof::Contradiction));
+}
+
+#[test]
+fn a_batch_that_names_a_stream_twice_is_damage_under_right_checksums() {
+    let disk = SimDisk::new(1);
+    drop(Log::open_simulated(&disk, options()).unwrap());
+    let mut files = Files::of(&disk);
+    files.segment(0)[HEADER_BYTES..].fill(0);
+    let header = SegmentHeader::decode(&files.segment(0)[..HEADER_BYTES]).unwrap().unwrap();
+    let mut encoder = BatchEncoder::new();
+    for _ in 0..2 {
+        let stream = encoder.add_stream("a").unwrap();
+        let (id, tags, metadata, payload) = (None, &[][..], &[][..], &[][..]);
+        let event = EventFields { event_type: "T", id, tags, metadata, payload };
+        encoder.push(stream, &event).unwrap();
+    }
+    let mut batch = encoder.finish().unwrap();
+    (0..2).for_each(|stream| batch.set_first_version(stream, Version::new(0)));
+    let fields = CommitFields {
+        offset: ByteOffset::new(HEADER_BYTES as u64),
+        first_position: Position::new(0),
+        commit_time: CommitTime::new(1),
+        synced_position: Position::new(0),
+        previous: header.checksum(),
+    };
+    batch.commit(&fields, Salt::new(header.log_id, header.sequence));
+    let frame = batch.parts().concat();
+    files.segment(0)[HEADER_BYTES..HEADER_BYTES + frame.len()].copy_from_slice(&frame);
+    let found = damage(&files, &options(), &written(0));
+    assert_eq!((found.offset, found.proof), (HEADER_BYTES as u64, Proof::Contradiction));
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> {
 
 /// Whether a segment may be so long. One has its length before it has its name.
 fn is_segment_length(length: u64) -> bool {
-    length >= layout::segment::CAPACITY_MIN && length.is_multiple_of(layout::segment::CAPACITY_STEP)
+    use layout::segment::{CAPACITY_MAX, CAPACITY_MIN, CAPACITY_STEP};
+    (CAPACITY_MIN..=CAPACITY_MAX).contains(&length) && length.is_multiple_of(CAPACITY_STEP)
 }
 
 impl Stop {
@@ -251,6 +252,7 @@ impl SegmentScan<'_> {
             }
             numbers.push((hash, number));
         }
+        check_distinct(&body, &numbers)?;
         let first = frame.header.first_position;
         for (at, event) in (0_u64..).zip(body.events()) {
             let stream = event?.stream;
@@ -262,6 +264,25 @@ impl SegmentScan<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether every name of a batch's table is there once: two events would share a version else.
+fn check_distinct(
+    body: &Body<'_>,
+    numbers: &[(u64, Option<StreamNumber>)],
+) -> Result<(), FrameError> {
+    let mut by_hash: Vec<(u64, u32)> =
+        numbers.iter().zip(0_u32..).map(|((hash, _), at)| (*hash, at)).collect();
+    by_hash.sort_unstable();
+    for pair in by_hash.windows(2) {
+        if let [(first_hash, first), (second_hash, second)] = *pair
+            && first_hash == second_hash
+            && body.streams().name(first)? == body.streams().name(second)?
+        {
+            return Err(FrameError::Field { field: "stream name", found: u64::from(second) });
+        }
+    }
+    Ok(())
 }
 
 /// Looks at everything behind the place where the walk stopped.
