@@ -19,7 +19,7 @@ use crate::append::expected::ExpectedVersion;
 use crate::append::pipeline::{Limits, Pipeline};
 use crate::append::publisher::Publisher;
 use crate::append::receipt::Receipt;
-use crate::append::ticket::{Answer, Ticket};
+use crate::append::ticket::Ticket;
 use crate::append::writer::WriterThreads;
 use crate::clock::Clock;
 use crate::error::{AppendError, OpenError};
@@ -166,7 +166,7 @@ impl Log {
     /// # Errors
     /// [`AppendError`], if a write or sync has failed before or now.
     pub fn close(self) -> Result<(), AppendError> {
-        self.closer.close().map(drop)
+        self.closer.close()
     }
 
     /// The position that the next event gets: the end of what readers see.
@@ -377,16 +377,12 @@ impl fmt::Debug for Log {
 }
 
 impl Closer {
-    fn close(&self) -> Answer {
+    fn close(&self) -> Result<(), AppendError> {
         let mut running = self.running.lock();
         let (Some(pipeline), Some(Running { threads, lock })) = (&self.pipeline, running.take())
         else {
             // Closed by another handle, or open for reading only: nothing to end.
-            let nothing = crate::append::receipt::Committed::nothing(
-                Position::ZERO,
-                quipu_format::CommitTime::ZERO,
-            );
-            return Ok(nothing);
+            return self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.check());
         };
         let answer = match self.threadless {
             true => pipeline.close_in_place(),
@@ -396,9 +392,9 @@ impl Closer {
             threads.join();
         }
         // Segments are prepared in the background until here.
-        pipeline.stop_preparing();
+        pipeline.release();
         drop(lock);
-        answer
+        answer.map(drop)
     }
 }
 

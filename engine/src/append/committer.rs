@@ -120,7 +120,7 @@ impl Committer {
 
     /// Stores a mark if the log on disk does not say yet how far it is durable.
     pub(crate) fn mark(&mut self, group: &mut Group) {
-        if self.has_unmarked_sync() && self.active.has_room_for_control() {
+        if self.has_unmarked_sync() {
             self.store_control(ControlKind::Mark, group);
         }
     }
@@ -133,9 +133,11 @@ impl Committer {
         }
     }
 
-    /// Whether more is durable than the last frame says.
+    /// Whether more is durable than the last frame says, and a mark can say so.
     pub(crate) fn has_unmarked_sync(&self) -> bool {
         self.active.chain().synced_position < self.watermarks.synced()
+            && self.active.has_room_for_control()
+            && self.latch.check().is_ok()
     }
 
     fn store_control(&mut self, kind: ControlKind, group: &mut Group) {

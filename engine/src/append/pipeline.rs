@@ -217,21 +217,29 @@ impl Pipeline {
         answer.and_then(|answer| self.latch.check().map(|()| answer).map_err(AppendError::Poisoned))
     }
 
-    /// Ends the preparation of segments; after the log has been closed.
-    pub(crate) fn stop_preparing(&self) {
-        let source = self.committer.lock().source.take();
+    /// Lets go of the files and ends the preparation of segments; after the log has been closed.
+    pub(crate) fn release(&self) {
+        let mut committer = self.committer.lock();
+        committer.active.release();
+        let source = committer.source.take();
+        drop(committer);
         drop(source);
+    }
+
+    /// Whether a write or sync has failed.
+    pub(crate) fn check(&self) -> Result<(), AppendError> {
+        self.latch.check().map_err(AppendError::Poisoned)
     }
 
     /// One turn of the writer. `false`: the log is closed.
     pub(crate) fn turn(&self) -> bool {
-        let _guard = ShutOnPanic(&self.latch);
         let mut intake = self.intake.lock();
         if self.closed.load(Ordering::SeqCst) {
             return false;
         }
         let due = self.wait(&mut intake);
         let mut committer = self.committer.lock();
+        let storing = ShutUnlessDone::new(&self.latch);
         let mut group = Group::default();
         let mut closing = None;
         match due {
@@ -243,22 +251,30 @@ impl Pipeline {
             closing = self.drain(&intake, &mut committer, &mut group);
         }
         let mut publisher = self.publisher.lock();
+        let publishing = ShutUnlessDone::new(&self.latch);
         if closing.is_none() {
             // What has come while the group in front was being synced.
             closing = self.drain(&intake, &mut committer, &mut group);
         }
         group.end = committer.active.chain().position;
         group.needs_sync |= closing.is_some();
+        if self.sync_due(&mut intake).is_some_and(|due| due <= Instant::now()) {
+            intake.sync_due = None;
+            group.needs_sync = true;
+        }
+        storing.done();
         drop(committer);
         self.crowded.store(group.answers.len() > 1, Ordering::Relaxed);
         let Some(closer) = closing else {
             drop(intake);
             let answers = publisher.publish(group);
+            publishing.done();
             drop(publisher);
             Responder::answer_all(answers);
             return true;
         };
         let answers = publisher.publish(group);
+        publishing.done();
         drop(publisher);
         Responder::answer_all(answers);
         self.shut();
@@ -284,14 +300,8 @@ impl Pipeline {
             // when it is there. Asked in this order: once it is let go, its sync has been noted.
             let publishing = self.publisher.is_locked();
             let to_be_marked = publishing || self.committer.lock().has_unmarked_sync();
-            let interval = self.limits.sync_interval.filter(|_| before > self.watermarks.synced());
-            intake.sync_due = match (interval, intake.sync_due) {
-                (None, _) => None,
-                (Some(_), Some(due)) => Some(due),
-                (Some(interval), None) => Instant::now().checked_add(interval),
-            };
             let until_sync =
-                intake.sync_due.map(|due| due.saturating_duration_since(Instant::now()));
+                self.sync_due(intake).map(|due| due.saturating_duration_since(Instant::now()));
             let until_mark = to_be_marked.then_some(self.limits.idle_mark_after);
             let Some(timeout) = until_sync.into_iter().chain(until_mark).min() else {
                 match intake.receiver.recv() {
@@ -322,6 +332,18 @@ impl Pipeline {
                 return Due::Mark;
             }
         }
+    }
+
+    /// When buffered batches are to be synced; `None`: none wait for the interval.
+    fn sync_due(&self, intake: &mut Intake) -> Option<Instant> {
+        let waiting = || self.watermarks.written() > self.watermarks.synced();
+        let interval = self.limits.sync_interval.filter(|_| waiting());
+        intake.sync_due = match (interval, intake.sync_due) {
+            (None, _) => None,
+            (Some(_), Some(due)) => Some(due),
+            (Some(interval), None) => Instant::now().checked_add(interval),
+        };
+        intake.sync_due
     }
 
     /// Stores what waits in the queue, as long as the group has room. Gives the closer, if met.
@@ -374,19 +396,20 @@ impl Pipeline {
         mut committer: MutexGuard<'_, Committer>,
         mut publisher: MutexGuard<'_, Publisher>,
     ) -> Answer {
-        let _guard = ShutOnPanic(&self.latch);
         if self.closed.load(Ordering::SeqCst) {
             return Err(AppendError::Closed);
         }
+        let committing = ShutUnlessDone::new(&self.latch);
         let mut group = Group::default();
         let staged = committer.append(batch, self.clock.now(), &mut group);
         group.end = committer.active.chain().position;
         drop(committer);
-        publisher.publish_one(group, staged)
+        let answer = publisher.publish_one(group, staged);
+        committing.done();
+        answer
     }
 
     fn run_alone(&self, group: Group, committed: Committed, publisher: &mut Publisher) -> Answer {
-        let _guard = ShutOnPanic(&self.latch);
         if self.closed.load(Ordering::SeqCst) {
             return Err(AppendError::Closed);
         }
@@ -430,14 +453,26 @@ impl Pipeline {
     }
 }
 
-/// Shuts the latch if the one who decides or publishes panics: its state may be half changed.
-struct ShutOnPanic<'a>(&'a Latch);
+/// Shuts the latch unless it is told that all went well: whoever panics while deciding or publishing
+/// leaves a state that may be half changed. Made behind the lock of that state, so that on the way
+/// out of a panic the latch is shut before the lock is free.
+struct ShutUnlessDone<'a>(Option<&'a Latch>);
 
-impl Drop for ShutOnPanic<'_> {
+impl<'a> ShutUnlessDone<'a> {
+    fn new(latch: &'a Latch) -> Self {
+        Self(Some(latch))
+    }
+
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for ShutUnlessDone<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if let Some(latch) = self.0 {
             let error = std::io::Error::other("the writer panicked");
-            self.0.trip(IoError::new("append to", "the log", error));
+            latch.trip(IoError::new("append to", "the log", error));
         }
     }
 }

@@ -109,6 +109,8 @@ fn sync_file(touched: &Touched, latch: &Latch) -> Result<(), IoError> {
 fn not_durable(staged: &Staged, cause: &IoError) -> AppendError {
     match &staged.answer {
         _ if staged.stored => AppendError::OutcomeUnknown(cause.clone()),
+        // Recognised as stored before; but whether that lasts is not known any more.
+        Ok(committed) if committed.replayed => AppendError::OutcomeUnknown(cause.clone()),
         // A refusal or a check speaks of what may not last; nothing of it was written all the same.
         Ok(_) | Err(AppendError::PreconditionFailed(_)) => AppendError::Poisoned(cause.clone()),
         Err(error) => error.clone(),

@@ -11,6 +11,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -143,9 +144,7 @@ impl Responder {
         for (mut responder, answer) in answers {
             wakers.extend(responder.put(answer));
         }
-        for waker in wakers {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(wake);
     }
 
     /// Stores the answer; gives the waker of whoever waits already.
@@ -168,7 +167,7 @@ impl Drop for Responder {
             AppendError::Closed
         };
         if let Some(waker) = self.put(Err(error)) {
-            waker.wake();
+            wake(waker);
         }
     }
 }
@@ -200,6 +199,13 @@ impl Cell {
     }
 }
 
+/// Wakes whoever waits. A waker is its executor's code, run on the writer's thread: if it panics,
+/// that must not take the writer, or the neighbours' wake-ups, with it.
+fn wake(waker: Waker) {
+    // Its message has been printed by the panic hook; there is nobody here to tell.
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+}
+
 /// Wakes a parked thread.
 struct ThreadWaker(Thread);
 
@@ -219,7 +225,9 @@ fn with_thread_waker<T>(wait: impl FnOnce(&Waker) -> T) -> T {
         static WAKER: RefCell<Option<Waker>> = const { RefCell::new(None) };
     }
     let make = || Waker::from(Arc::new(ThreadWaker(thread::current())));
-    let waker = WAKER.with(|kept| kept.borrow_mut().get_or_insert_with(make).clone());
+    // A log that is dropped with its thread may be closed when what the thread kept is gone.
+    let kept = WAKER.try_with(|kept| kept.borrow_mut().get_or_insert_with(make).clone());
+    let waker = kept.unwrap_or_else(|_| make());
     wait(&waker)
 }
 

@@ -45,6 +45,10 @@ impl WriterThreads {
     /// Waits for the threads, which end when the pipeline has been closed.
     pub(crate) fn join(self) {
         for thread in self.threads {
+            // The last handle may be dropped by a waker, on a thread of the writer's own.
+            if thread.thread().id() == thread::current().id() {
+                continue;
+            }
             // A writer that panicked has shut the latch, which every caller is told of.
             let _ = thread.join();
         }

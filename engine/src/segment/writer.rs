@@ -35,7 +35,8 @@ pub(crate) const fn frame_bytes_max(capacity: u64) -> u64 {
 pub(crate) struct ActiveSegment {
     segment: Arc<Segment>,
     file: Arc<dyn File>,
-    writer: RegionWriter,
+    /// `None` once the log is closed.
+    writer: Option<RegionWriter>,
     mode: StoreMode,
     chain: Chain,
     /// What the last frame was; `None` right behind the segment's header.
@@ -52,7 +53,7 @@ impl ActiveSegment {
         chain: Chain,
         last_control: Option<ControlKind>,
     ) -> Self {
-        Self { segment, file, writer, mode, chain, last_control }
+        Self { segment, file, writer: Some(writer), mode, chain, last_control }
     }
 
     /// Stores the header of a segment that was prepared, which makes it the active one.
@@ -66,7 +67,7 @@ impl ActiveSegment {
         let landmarks = super::landmarks::Landmarks::new(header.capacity);
         let segment = Arc::new(Segment::new(*header, region, landmarks));
         let chain = Chain::at_start_of(header);
-        Ok(Self { segment, file, writer, mode, chain, last_control: None })
+        Ok(Self { segment, file, writer: Some(writer), mode, chain, last_control: None })
     }
 
     /// As readers see it.
@@ -90,17 +91,17 @@ impl ActiveSegment {
 
     /// Where the next frame goes.
     pub(crate) fn end(&self) -> ByteOffset {
-        ByteOffset::new(self.writer.written())
+        ByteOffset::new(self.segment.region().written())
     }
 
     /// Whether a batch of so many bytes still fits.
     pub(crate) fn has_room_for(&self, frame_bytes: u64) -> bool {
-        frame_bytes.saturating_add(RESERVED_BYTES) <= self.writer.room()
+        frame_bytes.saturating_add(RESERVED_BYTES) <= self.room()
     }
 
     /// Whether a mark or a close frame still fits, with the seal behind it.
     pub(crate) fn has_room_for_control(&self) -> bool {
-        2 * layout::CONTROL_FRAME_BYTES as u64 <= self.writer.room()
+        2 * layout::CONTROL_FRAME_BYTES as u64 <= self.room()
     }
 
     /// Completes a batch and stores it. The streams' first versions have been noted in it.
@@ -121,7 +122,7 @@ impl ActiveSegment {
             previous: self.chain.previous,
         };
         let checksum = batch.commit(&fields, self.segment.salt());
-        self.file.append(&mut self.writer, &batch.parts(), self.mode)?;
+        self.store(&batch.parts())?;
         self.segment.landmarks().note(position, offset);
         self.chain = Chain {
             position: position.plus(u64::from(batch.event_count())),
@@ -147,9 +148,26 @@ impl ActiveSegment {
             previous: self.chain.previous,
         };
         let (bytes, checksum) = control_frame(kind, fields, self.segment.salt(), self.end());
-        self.file.append(&mut self.writer, &[&bytes], self.mode)?;
+        self.store(&[&bytes])?;
         self.chain = Chain { previous: checksum, time, synced_position, ..self.chain };
         self.last_control = Some(kind);
         Ok(())
+    }
+
+    /// Lets go of the file's writing half: nothing is stored any more, and whoever opens the log
+    /// next may write.
+    pub(crate) fn release(&mut self) {
+        self.writer = None;
+    }
+
+    fn store(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        match &mut self.writer {
+            Some(writer) => self.file.append(writer, parts, self.mode),
+            None => Err(io::Error::other("the log is closed")),
+        }
+    }
+
+    fn room(&self) -> u64 {
+        self.writer.as_ref().map_or(0, RegionWriter::room)
     }
 }

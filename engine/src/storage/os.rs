@@ -211,13 +211,16 @@ fn pid_in(file: &FsFile) -> Option<u32> {
 /// Makes `path` and what is missing above it. A directory's name is durable only when its parent
 /// has been synced: without that a power cut takes the whole log with it.
 fn make_durably(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if path.is_dir() {
+        // Perhaps made by a process that was killed before it could sync the name. Where that may
+        // not be done, whoever made the directory has done it.
+        let _ = FsFile::open(parent).and_then(|parent| raw::sync_all(&parent));
+        return Ok(());
+    }
     make_durably(parent)?;
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
