@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quipu::{Log, OpenError, OpenErrorKind, Options};
 use quipu_format::layout::segment as header;
@@ -219,11 +219,29 @@ fn files_of_other_names_and_directories_are_left_alone() {
     assert!(segment(dir.path(), 50).is_dir());
 }
 
+/// Waits until the writer has the segment ready that it keeps ahead of need: until then it changes
+/// the directory by itself.
+fn wait_for_the_spare(directory: &Path, log: &Log) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.retain(|name| name != "LOCK");
+        let unfinished = names.iter().any(|name| name.to_string_lossy().ends_with(".tmp"));
+        if names.len() == log.recovery_report().segments + 1 && !unfinished {
+            return;
+        }
+        assert!(Instant::now() < deadline, "a segment is prepared ahead of need: {names:?}");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_second_writer_in_this_process_is_refused_and_told_who_has_it() {
     let dir = tempfile::tempdir().unwrap();
     make_log(dir.path());
     let log = options().open(dir.path()).unwrap();
+    wait_for_the_spare(dir.path(), &log);
     let pid = std::process::id();
     assert_refused(
         dir.path(),
@@ -242,6 +260,7 @@ fn a_second_writer_in_another_process_is_refused_and_told_who_has_it() {
     let dir = tempfile::tempdir().unwrap();
     make_log(dir.path());
     let log = options().open(dir.path()).unwrap();
+    wait_for_the_spare(dir.path(), &log);
     let before = Picture::of(dir.path());
     let path = dir.path().display().to_string();
     let command = || child(&program(), "child_that_opens_a_log", &path);
