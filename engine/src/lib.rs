@@ -58,7 +58,7 @@
 #![warn(missing_docs)]
 
 mod append;
-mod clock;
+mod environment;
 mod error;
 mod index;
 mod log;
@@ -80,12 +80,12 @@ pub use error::{
 };
 pub use log::Log;
 pub use options::{Durability, Options};
-pub use quipu_format::{CommitTime, EventId, LogId, Position, TagIter, Tags, Version};
+pub use quipu_format::{ByteOffset, CommitTime, EventId, LogId, Position, TagIter, Tags, Version};
 pub use read::batches::Batches;
 pub use read::events::{Read, ReadEvents};
 pub use read::recorded::{BatchEvent, BatchEvents, RecordedBatch, RecordedEvent};
 pub use read::stream::{ReadStream, ReadStreamEvents};
-pub use recovery::report::RecoveryReport;
+pub use recovery::report::{LogEnd, RecoveryReport};
 pub use storage::{Preparation, StoreMode};
 
 /// The simulated disk, for the engine's tests and for those who embed it (feature `sim`).

@@ -21,7 +21,7 @@ use crate::append::publisher::Publisher;
 use crate::append::receipt::Receipt;
 use crate::append::ticket::Ticket;
 use crate::append::writer::WriterThreads;
-use crate::clock::Clock;
+use crate::environment::Environment;
 use crate::error::{AppendError, OpenError};
 use crate::index::StreamIndex;
 use crate::options::Options;
@@ -256,11 +256,12 @@ impl Log {
     pub(crate) fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
         options.check()?;
         let directory = os_directory(path, options.create)?;
-        Self::open_on(directory, options, Clock::System, false)
+        Self::open_on(directory, options, Environment::System, false)
     }
 
-    /// Opens a log on the simulated disk. Everything is done on the caller's thread, and times are
-    /// counted: the same calls on the same disk have the same effects, one by one.
+    /// Opens a log on the simulated disk. Everything is done on the caller's thread, times are
+    /// counted, and a new log's id comes from the disk's seed: the same calls on the same disk have
+    /// the same effects, one by one, byte by byte.
     ///
     /// # Errors
     /// [`OpenError`], as for [`Log::open`].
@@ -270,8 +271,9 @@ impl Log {
         options: Options,
     ) -> Result<Self, OpenError> {
         options.check()?;
-        let clock = Clock::Counting(std::sync::atomic::AtomicU64::new(1));
-        Self::open_on(Arc::new(disk.clone()), options, clock, true)
+        let ticks = std::sync::atomic::AtomicU64::new(1);
+        let environment = Environment::Repeatable { ticks, log_id: disk.draw_log_id() };
+        Self::open_on(Arc::new(disk.clone()), options, environment, true)
     }
 
     /// Opens a log on the simulated disk for reading only.
@@ -285,25 +287,34 @@ impl Log {
     ) -> Result<Self, OpenError> {
         options.check()?;
         let directory: Arc<dyn Directory> = Arc::new(disk.clone());
-        Self::start(recover_read_only(&directory)?, None, options, Clock::System, true)
+        Self::start(recover_read_only(&directory)?, None, options, Environment::System, true)
+    }
+
+    /// Lets time pass on the simulated disk: does what is due after
+    /// [`Options::idle_mark_after`] without appends. Does nothing for other logs.
+    #[cfg(feature = "sim")]
+    pub fn be_quiet(&self) {
+        if let Some(pipeline) = self.shared.pipeline.as_ref().filter(|_| self.shared.threadless) {
+            pipeline.quiet_in_place();
+        }
     }
 
     fn open_on(
         directory: Arc<dyn Directory>,
         options: Options,
-        clock: Clock,
+        environment: Environment,
         threadless: bool,
     ) -> Result<Self, OpenError> {
         let lock = lock(&*directory)?;
-        let recovered = recover(&directory, &options, clock.now())?;
-        Self::start(recovered, Some(lock), options, clock, threadless)
+        let recovered = recover(&directory, &options, &environment)?;
+        Self::start(recovered, Some(lock), options, environment, threadless)
     }
 
     pub(crate) fn open_read_only_with(path: &Path, options: Options) -> Result<Self, OpenError> {
         options.check()?;
         let directory = os_directory(path, false)?;
         let recovered = recover_read_only(&directory)?;
-        Self::start(recovered, None, options, Clock::System, false)
+        Self::start(recovered, None, options, Environment::System, false)
     }
 
     /// Builds the parts around a finished recovery. Without it there is no writer.
@@ -311,7 +322,7 @@ impl Log {
         recovered: Recovered,
         lock: Option<Box<dyn DirectoryLock>>,
         options: Options,
-        clock: Clock,
+        environment: Environment,
         threadless: bool,
     ) -> Result<Self, OpenError> {
         let Recovered { report, segments, index, end, synced, writer } = recovered;
@@ -323,7 +334,7 @@ impl Log {
                 writer,
                 (&index, &segments, &watermarks),
                 &options,
-                clock,
+                environment,
                 threadless,
             )?),
         };
@@ -410,7 +421,7 @@ fn pipeline(
     writer: RecoveredWriter,
     (index, segments, watermarks): (&Arc<StreamIndex>, &Arc<SegmentSet>, &Arc<Watermarks>),
     options: &Options,
-    clock: Clock,
+    environment: Environment,
     threadless: bool,
 ) -> Result<Arc<Pipeline>, OpenError> {
     let RecoveredWriter { active, header, preparer } = writer;
@@ -441,7 +452,7 @@ fn pipeline(
         idle_mark_after: options.idle_mark_after,
     };
     let queue = crossbeam_channel::bounded(options.queue_batches_max);
-    Ok(Arc::new(Pipeline::new(committer, publisher, queue, clock, limits)))
+    Ok(Arc::new(Pipeline::new(committer, publisher, queue, environment, limits)))
 }
 
 fn os_directory(path: &Path, create: bool) -> Result<Arc<dyn Directory>, OpenError> {

@@ -39,7 +39,7 @@ use super::group::{Group, Staged};
 use super::publisher::Publisher;
 use super::receipt::Committed;
 use super::ticket::{Answer, Responder, Ticket};
-use crate::clock::Clock;
+use crate::environment::Environment;
 use crate::error::AppendError;
 use crate::options::Durability;
 use crate::storage::IoError;
@@ -84,7 +84,7 @@ pub(crate) struct Pipeline {
     crowded: AtomicBool,
     watermarks: Arc<Watermarks>,
     latch: Arc<Latch>,
-    clock: Clock,
+    environment: Environment,
     limits: Limits,
 }
 
@@ -119,7 +119,7 @@ impl Pipeline {
         committer: Committer,
         publisher: Publisher,
         queue: (Sender<Message>, Receiver<Message>),
-        clock: Clock,
+        environment: Environment,
         limits: Limits,
     ) -> Self {
         let (sender, receiver) = queue;
@@ -134,7 +134,7 @@ impl Pipeline {
             closed: AtomicBool::new(false),
             watching: AtomicU8::new(watch::NOTHING),
             crowded: AtomicBool::new(false),
-            clock,
+            environment,
             limits,
         }
     }
@@ -206,7 +206,20 @@ impl Pipeline {
         let mut publisher = self.publisher.lock();
         let end = committer.active.chain().position;
         let group = Group { end, needs_sync: true, ..Group::default() };
-        self.run_alone(group, Committed::nothing(end, self.clock.now()), &mut publisher)
+        self.run_alone(group, Committed::nothing(end, self.environment.now()), &mut publisher)
+    }
+
+    /// Does on the caller's thread what is due once it has been quiet. For logs without threads.
+    #[cfg(feature = "sim")]
+    pub(crate) fn quiet_in_place(&self) {
+        let mut committer = self.committer.lock();
+        let mut publisher = self.publisher.lock();
+        let mut group = Group::default();
+        committer.mark(&mut group);
+        group.end = committer.active.chain().position;
+        drop(committer);
+        let nobody = publisher.publish(group);
+        debug_assert!(nobody.is_empty(), "a mark answers nobody");
     }
 
     /// Closes on the caller's thread, which is the last that does anything.
@@ -282,7 +295,7 @@ impl Pipeline {
         while intake.receiver.try_recv().is_ok() {}
         let end = self.watermarks.published();
         let closed = self.latch.check().map_err(AppendError::Poisoned);
-        let answer = closed.map(|()| Committed::nothing(end, self.clock.now()));
+        let answer = closed.map(|()| Committed::nothing(end, self.environment.now()));
         Responder::answer_all([(closer, answer)]);
         false
     }
@@ -374,14 +387,14 @@ impl Pipeline {
         match message {
             Message::Append(batch, mut responder) => {
                 responder.mark_stored();
-                let staged = committer.append(*batch, self.clock.now(), group);
+                let staged = committer.append(*batch, self.environment.now(), group);
                 group.answers.push((responder, staged));
                 self.pending.fetch_sub(1, Ordering::SeqCst);
             }
             Message::Sync(responder) => {
                 group.needs_sync = true;
                 let end = committer.active.chain().position;
-                let answer = Ok(Committed::nothing(end, self.clock.now()));
+                let answer = Ok(Committed::nothing(end, self.environment.now()));
                 group.answers.push((responder, Staged { answer, stored: false }));
             }
             Message::Nudge => {}
@@ -401,7 +414,7 @@ impl Pipeline {
         }
         let committing = ShutUnlessDone::new(&self.latch);
         let mut group = Group::default();
-        let staged = committer.append(batch, self.clock.now(), &mut group);
+        let staged = committer.append(batch, self.environment.now(), &mut group);
         group.end = committer.active.chain().position;
         drop(committer);
         let answer = publisher.publish_one(group, staged);

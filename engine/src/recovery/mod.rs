@@ -26,8 +26,9 @@ mod window;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quipu_format::{Chain, CommitTime, ControlKind, LogId, Position, SegmentHeader, SegmentSeq};
+use quipu_format::{Chain, ControlKind, LogId, Position, SegmentHeader, SegmentSeq};
 
+use crate::environment::Environment;
 use crate::error::{Damage, OpenError};
 use crate::index::StreamIndex;
 use crate::options::Options;
@@ -67,7 +68,7 @@ pub(crate) struct RecoveredWriter {
 pub(crate) fn recover(
     directory: &Arc<dyn Directory>,
     options: &Options,
-    now: CommitTime,
+    environment: &Environment,
 ) -> Result<Recovered, OpenError> {
     let started = Instant::now();
     let inventory = Inventory::take(directory, Access::Write)?;
@@ -123,7 +124,7 @@ pub(crate) fn recover(
             segments.extend(map_all(&inventory, vec![last], true)?);
             activate(&mut preparer, header, options)?
         }
-        None => activate(&mut preparer, first_header(now)?, options)?,
+        None => activate(&mut preparer, first_header(environment)?, options)?,
     };
     segments.push(Arc::clone(active.segment()));
     report.log_id = header.log_id;
@@ -280,17 +281,16 @@ fn activate(
 }
 
 /// The header of a new log's first segment.
-fn first_header(now: CommitTime) -> Result<SegmentHeader, OpenError> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| {
-        IoError::new("draw random bytes from", "the system", std::io::Error::other(error))
-    })?;
+fn first_header(environment: &Environment) -> Result<SegmentHeader, OpenError> {
+    let drawn = environment.new_log_id();
+    let log_id =
+        drawn.map_err(|error| IoError::new("draw random bytes from", "the system", error))?;
     Ok(SegmentHeader {
-        log_id: LogId::from_bytes(id),
+        log_id,
         sequence: SegmentSeq::ZERO,
         capacity: quipu_format::layout::segment::CAPACITY_MIN,
         base_position: Position::ZERO,
-        created_at: now,
+        created_at: environment.now(),
         synced_position: Position::ZERO,
         predecessor: None,
         optional_features: 0,

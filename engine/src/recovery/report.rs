@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use quipu_format::{ControlKind, LogId, Position};
+use quipu_format::{ByteOffset, ControlKind, LogId, Position};
 
 use super::scan::Walk;
-use crate::error::Damage;
+use crate::error::{Damage, Fault};
 
 /// What opening a log has found and done.
 ///
@@ -37,6 +37,8 @@ pub struct RecoveryReport {
     pub proved_durable: Position,
     /// Whether the log had been closed, or is new.
     pub clean_close: bool,
+    /// Where the log ends, and how.
+    pub end: LogEnd,
     /// Bytes of batches that never were acknowledged as durable, and were cut off: from the first
     /// frame that did not verify to the last byte that was not zero.
     pub bytes_cut: u64,
@@ -50,6 +52,18 @@ pub struct RecoveryReport {
     pub time_taken: Duration,
 }
 
+/// The place of the first frame that does not verify: there the log ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The file's name.
+    pub file: String,
+    /// Where in it.
+    pub offset: ByteOffset,
+    /// What stands there instead. Of a log that is whole: [`Fault::NeverWritten`], or
+    /// [`Fault::MissingHeader`] or [`Fault::MissingFile`] behind a full segment.
+    pub fault: Fault,
+}
+
 impl RecoveryReport {
     pub(super) fn new(walk: &Walk) -> Self {
         Self {
@@ -60,6 +74,11 @@ impl RecoveryReport {
             streams: walk.streams,
             proved_durable: walk.chain.synced_position,
             clean_close: walk.batches == 0 || walk.last_control == Some(ControlKind::Close),
+            end: LogEnd {
+                file: walk.stop.file.clone(),
+                offset: walk.stop.offset,
+                fault: walk.stop.fault,
+            },
             bytes_cut: 0,
             seals_made_again: 0,
             unfinished_removed: 0,

@@ -28,8 +28,13 @@
 //!   with `EIO`, `ENOSPC`, `EMFILE` or `EINTR`; a positioned store may have stored a part by then.
 //!   [`SimDisk::set_capacity`] makes the disk run full by itself, and gives it room again.
 //!   A store into a mapping cannot fail, other than by a crash.
-//! - **Decay.** [`SimDisk::corrupt`] flips a bit, zeroes a sector, or makes it unreadable. Files can be
-//!   taken out, put back, and put there by hand ([`SimDisk::read_file`], [`SimDisk::write_file`]).
+//! - **Decay.** [`SimDisk::corrupt`] changes a file at rest, at any moment, also between two
+//!   openings: it flips a bit, zeroes a sector, makes it unreadable, puts what was meant for one
+//!   sector on another, exchanges two pages, brings back a sector or page as it stood at an earlier
+//!   sync, or cuts or lengthens the file. Where two places are involved they may be in two files.
+//!   Older versions are there only after [`SimDisk::keep_history`]; without it they cost nothing.
+//!   Files can be taken out, put back, and put there by hand ([`SimDisk::read_file`],
+//!   [`SimDisk::write_file`]).
 //!
 //! # What is not modelled
 //!
@@ -41,7 +46,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-pub use decay::Decay;
+pub use decay::{Decay, Missed, Place};
 pub use fault::{Errno, FaultPlan, Operation, is_machine_down};
 pub use survivors::{InFlight, Survivors, Unsynced};
 
@@ -53,6 +58,7 @@ mod decay;
 mod directory;
 mod fault;
 mod file;
+mod history;
 mod image;
 mod names;
 mod state;
@@ -75,6 +81,11 @@ impl SimDisk {
     /// An empty disk whose every draw comes from `seed`.
     pub fn new(seed: u64) -> Self {
         Self::with(State::new(seed))
+    }
+
+    /// The id of the next log that is made on this disk.
+    pub(crate) fn draw_log_id(&self) -> quipu_format::LogId {
+        quipu_format::LogId::from_bytes(self.state.lock().draw_log_id())
     }
 
     fn with(state: State) -> Self {
@@ -101,6 +112,39 @@ impl SimDisk {
     /// Whether the power is cut.
     pub fn is_down(&self) -> bool {
         self.state.lock().is_down
+    }
+
+    /// From now on keeps a copy of the machine right before each of its effects, for
+    /// [`SimDisk::take_crash_points`]; or no longer.
+    pub fn record_crash_points(&self, is_recording: bool) {
+        self.state.lock().record(is_recording);
+    }
+
+    /// Takes the copies that were kept since the last time, oldest first: one run shows every
+    /// place where it could have crashed. Each is a machine of its own, whose power can be cut
+    /// ([`SimDisk::if_rebooted`]) or whose process killed ([`SimDisk::restart_process`]), without
+    /// fault plans; nothing was opened through it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use quipu::sim::{SimDisk, Survivors};
+    /// use quipu::{Batch, Event, Log};
+    ///
+    /// let disk = SimDisk::new(7);
+    /// let log = Log::open_simulated(&disk, Log::options().segment_bytes(8 << 10))?;
+    /// disk.record_crash_points(true);
+    /// log.append(Batch::new().event("a", Event::new("Done", "")))?;
+    /// for machine in disk.take_crash_points() {
+    ///     let found = machine.if_rebooted(&Survivors::Random);
+    ///     let log = Log::open_simulated(&found, Log::options().segment_bytes(8 << 10))?;
+    ///     assert!(log.end().as_u64() <= 1, "the batch is there whole or not at all");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn take_crash_points(&self) -> Vec<Self> {
+        let taken = self.state.lock().take_crash_points();
+        taken.into_iter().map(Self::with).collect()
     }
 
     /// The disk that the machine finds after a power cut, which this makes if there was none yet.
@@ -179,9 +223,32 @@ impl SimDisk {
     }
 
     /// Lets a file decay at rest: what it holds live and durable both. Mappings made before do not
-    /// show it. Answers whether the file is there and long enough.
+    /// show it. Answers whether anything has changed: nothing has where the file is not there, not
+    /// long enough, without the older version that is asked for, or was like that before.
+    ///
+    /// ```
+    /// use quipu::sim::{Decay, Place, SimDisk};
+    ///
+    /// let disk = SimDisk::new(7);
+    /// disk.write_file("a", &[1; 8192]);
+    /// disk.write_file("b", &[2; 4096]);
+    /// assert!(disk.corrupt("a", Decay::SwappedPages { offset: 4096, with: Place::new("b", 0) }));
+    /// assert_eq!(disk.read_file("b"), Some(vec![1; 4096]));
+    /// assert!(!disk.corrupt("a", Decay::StalePage { offset: 0, back: 1 }), "no history");
+    /// ```
     pub fn corrupt(&self, name: &str, decay: Decay) -> bool {
-        self.state.lock().named_mut(name).is_some_and(|inode| inode.decay(decay))
+        self.state.lock().decay(name, &decay)
+    }
+
+    /// From now on keeps what each page held before a sync, or a crash, that changed it: the last
+    /// 64 versions, on this disk and on those that it is rebooted to.
+    pub fn keep_history(&self) {
+        self.state.lock().keep_history();
+    }
+
+    /// How many older versions are kept of the page around `offset`.
+    pub fn older_versions(&self, name: &str, offset: u64) -> usize {
+        self.state.lock().older_versions(name, offset)
     }
 }
 

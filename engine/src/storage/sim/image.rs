@@ -9,14 +9,18 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
+use super::history::History;
 use super::survivors::{Choose, Unsynced};
 use super::{PAGE_BYTES, SECTOR_BYTES};
 
 /// The bytes of one page.
-type PageBytes = [u8; PAGE_BYTES];
+pub(super) type PageBytes = [u8; PAGE_BYTES];
 
 /// A page; none for one of zeros.
-type Page = Option<Arc<PageBytes>>;
+pub(super) type Page = Option<Arc<PageBytes>>;
+
+/// A page as the machine sees it, and as the disk holds it.
+pub(super) type Sides = [Page; 2];
 
 /// A file's content at one moment.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +30,7 @@ pub(super) struct Content {
 }
 
 /// A file's contents: as the machine sees it, and as a crash may leave it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Image {
     live: Content,
     durable: Content,
@@ -36,6 +40,8 @@ pub(super) struct Image {
     /// The lengths since the last sync, the live one not among them.
     lengths: Vec<u64>,
     length_is_dirty: bool,
+    /// What the disk held before, where that is kept.
+    history: Option<Box<History>>,
 }
 
 impl Image {
@@ -117,6 +123,7 @@ impl Image {
 
     /// All of it is durable.
     pub(super) fn sync(&mut self) {
+        remember(&mut self.history, &self.durable, &self.dirty, &self.live);
         self.durable.grow(self.live.length);
         for page in std::mem::take(&mut self.dirty).into_keys() {
             self.durable.set_page(page, self.live.page(page).clone());
@@ -127,7 +134,9 @@ impl Image {
 
     /// Some of it is durable, and the rest is taken for durable from now on.
     pub(super) fn fail_sync(&mut self, file: &str, choose: &mut dyn Choose) {
-        self.durable = self.survive(file, choose);
+        let left = self.survive(file, choose);
+        remember(&mut self.history, &self.durable, &self.dirty, &left);
+        self.durable = left;
         self.dirty.clear();
         self.lengths.clear();
         self.length_is_dirty = false;
@@ -187,12 +196,79 @@ impl Image {
         Some(Arc::new(torn))
     }
 
-    /// Changes the page around `offset`, live and durable.
-    pub(super) fn alter(&mut self, offset: u64, change: impl Fn(&mut PageBytes)) {
-        for content in [&mut self.live, &mut self.durable] {
-            if offset < content.length {
-                change(content.page_mut(page_of(offset)));
+    /// The file after a crash that has left `content`.
+    pub(super) fn rebooted(&self, content: Content) -> Self {
+        let mut history = self.history.clone();
+        remember(&mut history, &self.durable, &self.dirty, &content);
+        Self { history, ..Self::settled(content) }
+    }
+
+    /// Keeps what the disk holds at each sync from now on.
+    pub(super) fn keep_history(&mut self) {
+        self.history.get_or_insert_default();
+    }
+
+    /// The older versions of pages, as far as they are kept.
+    pub(super) fn history(&self) -> Option<&History> {
+        self.history.as_deref()
+    }
+
+    /// The page around `offset`, live and durable.
+    pub(super) fn around(&self, offset: u64) -> Sides {
+        let page = page_of(offset);
+        [self.live.page(page).clone(), self.durable.page(page).clone()]
+    }
+
+    /// Changes the page around `offset`, live and durable, in a way that may differ between the
+    /// two. Answers whether any byte has changed.
+    pub(super) fn alter(
+        &mut self,
+        offset: u64,
+        mut change: impl FnMut(&mut PageBytes, usize),
+    ) -> bool {
+        let page = page_of(offset);
+        let mut has_changed = false;
+        for (side, content) in [&mut self.live, &mut self.durable].into_iter().enumerate() {
+            if offset >= content.length {
+                continue;
             }
+            let before = content.page(page).clone();
+            let mut bytes = bytes_of(&before).to_owned();
+            change(&mut bytes, side);
+            content.set_page(page, Some(Arc::new(bytes)));
+            content.cut();
+            match is_same(&before, content.page(page)) {
+                true => content.set_page(page, before),
+                false => has_changed = true,
+            }
+        }
+        has_changed
+    }
+
+    /// Gives the file another length, live and durable. Answers whether it had another one.
+    pub(super) fn truncate(&mut self, length: u64) -> bool {
+        let has_changed = self.live.length != length || self.durable.length != length;
+        self.live.truncate(length);
+        self.durable.truncate(length);
+        self.dirty.split_off(&self.live.pages.len());
+        self.lengths.clear();
+        self.length_is_dirty = false;
+        has_changed
+    }
+}
+
+/// Keeps, where there is a history, what the disk holds of the dirty pages; `next` is about to take
+/// its place.
+fn remember(
+    history: &mut Option<Box<History>>,
+    durable: &Content,
+    dirty: &BTreeMap<usize, Vec<Page>>,
+    next: &Content,
+) {
+    let Some(history) = history else { return };
+    for page in dirty.keys() {
+        if let Some(held) = durable.pages.get(*page) {
+            history.note(*page, held, next.page(*page));
         }
     }
 }
@@ -244,6 +320,12 @@ impl Content {
             self.length = length;
             self.pages.resize(length.div_ceil(PAGE_BYTES as u64) as usize, None);
         }
+    }
+
+    fn truncate(&mut self, length: u64) {
+        self.length = length;
+        self.pages.resize(length.div_ceil(PAGE_BYTES as u64) as usize, None);
+        self.cut();
     }
 
     /// For bytes within the length.
@@ -300,8 +382,17 @@ fn within_page(offset: u64) -> usize {
     (offset % PAGE_BYTES as u64) as usize
 }
 
-fn bytes_of(page: &Page) -> &PageBytes {
+pub(super) fn bytes_of(page: &Page) -> &PageBytes {
     page.as_deref().unwrap_or(&ZEROS)
+}
+
+/// Whether two pages hold the same bytes.
+pub(super) fn is_same(one: &Page, other: &Page) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) if Arc::ptr_eq(one, other) => true,
+        _ => bytes_of(one) == bytes_of(other),
+    }
 }
 
 static ZEROS: PageBytes = [0; PAGE_BYTES];

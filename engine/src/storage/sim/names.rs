@@ -9,7 +9,7 @@ use super::survivors::{Choose, Unsynced};
 pub(super) type FileId = u64;
 
 /// The directory's entries.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     live: BTreeMap<String, FileId>,
     durable: BTreeMap<String, FileId>,
@@ -17,7 +17,7 @@ pub(super) struct Names {
     pending: Vec<Change>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Change {
     Create { name: String, id: FileId },
     Rename { from: String, to: String, id: FileId },

@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) rng: Rng,
     /// Draws what crashes leave, apart: looking at a crash does not change how the run goes on.
     crash_rng: Rng,
+    /// Draws the ids of new logs.
+    id_rng: Rng,
     pub(super) effects: u64,
     /// The count of effects at which the next one meets the power cut.
     pub(super) crash_at: Option<u64>,
@@ -31,10 +33,14 @@ pub(super) struct State {
     pub(super) lock: Option<u64>,
     pub(super) locks_taken: u64,
     pub(super) capacity: Option<u64>,
+    /// Whether what pages held at earlier syncs is kept.
+    keeps_history: bool,
     pub(super) faults: Vec<FaultPlan>,
     pub(super) names: Names,
     files: BTreeMap<FileId, SimInode>,
     next_id: FileId,
+    /// The machine before each effect, where somebody wants to have that.
+    crash_points: Option<Vec<State>>,
 }
 
 /// One file, whatever its name.
@@ -56,6 +62,7 @@ impl State {
         let mut rng = Rng::with_seed(seed);
         Self {
             crash_rng: rng.fork(),
+            id_rng: rng.fork(),
             rng,
             effects: 0,
             crash_at: None,
@@ -64,10 +71,12 @@ impl State {
             lock: None,
             locks_taken: 0,
             capacity: None,
+            keeps_history: false,
             faults: Vec::new(),
             names: Names::default(),
             files: BTreeMap::new(),
             next_id: 0,
+            crash_points: None,
         }
     }
 
@@ -84,6 +93,10 @@ impl State {
             if self.crash_at == Some(self.effects) {
                 self.is_down = true;
                 return Err(Gone::MachineDown.into());
+            }
+            if self.crash_points.is_some() {
+                let before = self.copied();
+                self.crash_points.get_or_insert_default().push(before);
             }
             self.effects += 1;
         }
@@ -109,11 +122,21 @@ impl State {
         self.strike(operation, file).map_or(Ok(()), |fault| Err(fault.error))
     }
 
-    pub(super) fn add(&mut self, inode: SimInode) -> FileId {
+    pub(super) fn add(&mut self, mut inode: SimInode) -> FileId {
+        if self.keeps_history {
+            inode.image.keep_history();
+        }
         let id = self.next_id;
         self.next_id += 1;
         self.files.insert(id, inode);
         id
+    }
+
+    pub(super) fn keep_history(&mut self) {
+        self.keeps_history = true;
+        for inode in self.files.values_mut() {
+            inode.image.keep_history();
+        }
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&SimInode> {
@@ -175,10 +198,48 @@ impl State {
         self.process
     }
 
+    /// A machine of its own that stands where this one does.
+    fn copied(&mut self) -> State {
+        let copy = |(id, inode): (&FileId, &SimInode)| (*id, inode.copied());
+        State {
+            rng: self.rng.clone(),
+            crash_rng: self.crash_rng.fork(),
+            id_rng: self.id_rng.clone(),
+            effects: self.effects,
+            crash_at: None,
+            is_down: self.is_down,
+            process: self.process,
+            lock: self.lock,
+            locks_taken: self.locks_taken,
+            capacity: self.capacity,
+            keeps_history: self.keeps_history,
+            faults: Vec::new(),
+            names: self.names.clone(),
+            files: self.files.iter().map(copy).collect(),
+            next_id: self.next_id,
+            crash_points: None,
+        }
+    }
+
+    /// Begins or ends the taking of crash points.
+    pub(super) fn record(&mut self, is_recording: bool) {
+        self.crash_points = is_recording.then(Vec::new);
+    }
+
+    /// The crash points so far.
+    pub(super) fn take_crash_points(&mut self) -> Vec<State> {
+        self.crash_points.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(super) fn draw_log_id(&mut self) -> [u8; 16] {
+        self.id_rng.u128(..).to_le_bytes()
+    }
+
     /// The machine as it comes up after a power cut now.
     pub(super) fn rebooted(&mut self, survivors: &Survivors) -> State {
         let mut next = State::new(self.crash_rng.u64(..));
         next.capacity = self.capacity;
+        next.keeps_history = self.keeps_history;
         next.next_id = self.next_id;
         let mut choose = Chooser::new(survivors, &mut self.crash_rng);
         let names = self.names.survive(&mut choose);
@@ -188,7 +249,7 @@ impl State {
             // stands for does not depend on the others.
             let content = inode.image.survive(&inode.name, &mut choose);
             if let Some(name) = found.get(id) {
-                let mut kept = SimInode::new(name, Image::settled(content));
+                let mut kept = SimInode::new(name, inode.image.rebooted(content));
                 kept.unreadable.clone_from(&inode.unreadable);
                 next.files.insert(*id, kept);
             }
@@ -215,6 +276,17 @@ impl SimInode {
             heap: Weak::new(),
             handles: Arc::new(()),
             unreadable: BTreeSet::new(),
+        }
+    }
+
+    /// The same file on a copy of the machine, where nobody has it open.
+    fn copied(&self) -> Self {
+        Self {
+            image: self.image.clone(),
+            name: self.name.clone(),
+            heap: Weak::new(),
+            handles: Arc::new(()),
+            unreadable: self.unreadable.clone(),
         }
     }
 

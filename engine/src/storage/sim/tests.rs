@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::{Access, Directory, File, LockError, Preparation, RegionWriter, StoreMode};
 use super::*;
 
+mod decay;
 mod faults;
 
 const LENGTH: u64 = 16 << 10;

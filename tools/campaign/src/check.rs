@@ -1,0 +1,138 @@
+//! Comparing a log with the model.
+//!
+//! Owns: [`found`], quick, for every state, and [`thorough`], which reads in every way there is.
+
+use quipu::{Log, RecordedEvent};
+
+use crate::model::{Model, Placed, Submitted};
+use crate::script::{STREAMS, stream_name};
+use crate::violation::Violation;
+
+/// How many batches of the model's history are in the log: at least `least` of them, whole, in
+/// order, as they were submitted, and nothing else.
+///
+/// # Errors
+/// What is not so.
+pub fn found(log: &Log, model: &Model, least: usize) -> Result<usize, Violation> {
+    let history = model.history();
+    let mut found = 0;
+    for batch in log.batches(..) {
+        let batch = batch.map_err(|error| Violation::Reading(error.to_string()))?;
+        let Some(placed) = history.get(found) else {
+            return Err(Violation::NeverSubmitted { found: found + 1, most: history.len() });
+        };
+        let differs = |what| Violation::Differs { batch: found, what };
+        if batch.event_count() as usize != placed.submission.events.len() {
+            return Err(differs("number of events"));
+        }
+        let events = batch.events().map_err(|error| Violation::Reading(error.to_string()))?;
+        let expected = placed.submission.events.iter().zip(placed.versions.iter());
+        for ((event, (submitted, version)), position) in events.zip(expected).zip(placed.first..) {
+            let event = event.map_err(|error| Violation::Reading(error.to_string()))?;
+            let place = (event.position().as_u64(), event.version().as_u64());
+            if place != (position, *version) {
+                return Err(differs("positions or versions"));
+            }
+            if event.stream() != stream_name(submitted.stream) || event.id() != submitted.id {
+                return Err(differs("streams or ids"));
+            }
+            if event.payload() != submitted.payload {
+                return Err(differs("payloads"));
+            }
+        }
+        found += 1;
+    }
+    if found < least {
+        return Err(Violation::Lost { found, least });
+    }
+    let (end, expected) = (log.end().as_u64(), model.end_of(found));
+    if end != expected {
+        return Err(Violation::Reading(format!(
+            "the log ends at {end}, its batches at {expected}"
+        )));
+    }
+    Ok(found)
+}
+
+/// Whether everything that can be read shows the first `batches` of the model's history.
+///
+/// # Errors
+/// What does not.
+pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violation> {
+    let history = model.history().get(..batches).unwrap_or_default();
+    let expected: Vec<Expected<'_>> = history.iter().flat_map(events_of).collect();
+    let all: Vec<&Expected<'_>> = expected.iter().collect();
+    same("forward", log.read(..).into_iter(), &all)?;
+    let reversed: Vec<_> = all.iter().rev().copied().collect();
+    same("backward", log.read(..).backward().into_iter(), &reversed)?;
+    for ((number, stream), head) in (0_u8..).zip(STREAMS).zip(model.heads_of(batches)) {
+        let read = log.read_stream(stream, ..);
+        let told = [read.current_version(), log.stream_version(stream)];
+        if told != [head.map(|head| head.version); 2] {
+            return Err(Violation::Reading(format!("{stream:?} is at {told:?}, not {head:?}")));
+        }
+        let of_stream: Vec<_> =
+            all.iter().filter(|event| event.submitted.stream == number).copied().collect();
+        same("a stream", read.into_iter(), &of_stream)?;
+        let reversed: Vec<_> = of_stream.into_iter().rev().collect();
+        same("a stream backward", log.read_stream(stream, ..).backward().into_iter(), &reversed)?;
+    }
+    let mut last = None;
+    for batch in log.batches(..) {
+        let time = batch.map_err(|error| Violation::Reading(error.to_string()))?.committed_at();
+        if last > Some(time) {
+            return Err(Violation::Reading("commit times run backwards".to_owned()));
+        }
+        last = Some(time);
+    }
+    let backward = log.batches(..).backward().filter(|batch| batch.is_ok()).count();
+    if backward != batches {
+        let what = format!("{batches} batches forward, {backward} backward");
+        return Err(Violation::Reading(what));
+    }
+    Ok(())
+}
+
+/// An event in its place.
+struct Expected<'a> {
+    position: u64,
+    version: u64,
+    submitted: &'a Submitted,
+}
+
+fn events_of(placed: &Placed) -> impl Iterator<Item = Expected<'_>> {
+    let versions = placed.submission.events.iter().zip(placed.versions.iter());
+    versions.zip(placed.first..).map(|((submitted, version), position)| Expected {
+        position,
+        version: *version,
+        submitted,
+    })
+}
+
+fn same<E: std::fmt::Display>(
+    how: &str,
+    read: impl Iterator<Item = Result<RecordedEvent, E>>,
+    expected: &[&Expected<'_>],
+) -> Result<(), Violation> {
+    let wrong = |what: String| Violation::Reading(format!("{how}: {what}"));
+    let mut count = 0;
+    for event in read {
+        let event = event.map_err(|error| wrong(error.to_string()))?;
+        let Some(Expected { position, version, submitted }) = expected.get(count) else {
+            return Err(wrong(format!("more than {count} events")));
+        };
+        let is_same = event.position().as_u64() == *position
+            && event.version().as_u64() == *version
+            && event.stream() == stream_name(submitted.stream)
+            && event.id() == submitted.id
+            && event.payload() == submitted.payload;
+        if !is_same {
+            return Err(wrong(format!("another event at position {position}")));
+        }
+        count += 1;
+    }
+    if count != expected.len() {
+        return Err(wrong(format!("{count} events of {}", expected.len())));
+    }
+    Ok(())
+}

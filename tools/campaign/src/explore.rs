@@ -1,0 +1,267 @@
+//! From one place in a run: what the log is after a crash there, for every choice of what is left.
+//!
+//! Owns: [`Explorer`], [`Effort`]. May call: check, the model, the engine on the simulated disk.
+//!
+//! ```text
+//!  machine before an effect --+-- power cut, subset 1 --> recovery --> check
+//!                             +-- power cut, subset 2 --> recovery --> check --> appends, cut, check
+//!                             |                              |
+//!                             |                 power cut in the middle of it --> recovery --> check
+//!                             |                                                      |
+//!                             |                                        and in the middle of that ...
+//!                             +-- process killed ------> recovery --> check
+//! ```
+
+use fastrand::Rng;
+use quipu::sim::{SimDisk, Survivors};
+use quipu::{Durability, Log, OpenError, Options};
+
+use crate::check::{found, thorough};
+use crate::draw::Draw;
+use crate::model::{Model, Submission, Submitted};
+use crate::script::STREAMS;
+use crate::survivors::{Subsets, describe, sample};
+use crate::tally::Tally;
+use crate::violation::{Found, Violation};
+
+/// How much is tried at each place. "One in n" of the states: 1 is all of them.
+#[derive(Debug, Clone)]
+pub struct Effort {
+    /// All subsets are tried where there are no more than so many.
+    pub subsets_max: u64,
+    /// So many are tried where there are more.
+    pub sampled: u64,
+    /// One in so many states crashes again inside its recovery, and inside the recovery of that.
+    pub again_one_in: u64,
+    /// One in so many places is looked at with the process killed too.
+    pub kill_one_in: u64,
+    /// One in so many states is opened for reading first, which must show the same.
+    pub look_one_in: u64,
+    /// One in so many states is read in every way there is.
+    pub thorough_one_in: u64,
+    /// One in so many states goes on with appends, and the power is cut again.
+    pub go_on_one_in: u64,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self {
+            subsets_max: 1 << 10,
+            sampled: 8,
+            again_one_in: 4,
+            kill_one_in: 4,
+            look_one_in: 16,
+            thorough_one_in: 32,
+            go_on_one_in: 16,
+        }
+    }
+}
+
+/// Tries what may become of a log.
+#[derive(Debug)]
+pub struct Explorer {
+    rng: Rng,
+    effort: Effort,
+    /// What has been tried.
+    pub tally: Tally,
+}
+
+/// How deep in crashes of recoveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Run,
+    Recovery,
+    RecoveryOfThat,
+}
+
+impl Explorer {
+    /// One whose choices come from `seed`.
+    #[must_use]
+    pub fn new(seed: u64, effort: Effort) -> Self {
+        Self { rng: Rng::with_seed(seed), effort, tally: Tally::default() }
+    }
+
+    /// The source of choices.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// Tries all that may become of the log if the power is cut, or the process killed, now.
+    ///
+    /// # Errors
+    /// The promise that is broken, and how to get there.
+    pub fn point(
+        &mut self,
+        machine: &SimDisk,
+        model: &Model,
+        options: &Options,
+    ) -> Result<(), Found> {
+        let within =
+            |found: Found| found.within(format!("crash before effect {}", machine.effects()));
+        let in_flight = machine.in_flight();
+        let mut subsets = Subsets::new(&in_flight, self.effort.subsets_max, self.effort.sampled);
+        self.tally.crash_points += 1;
+        self.tally.tried_wholly += u64::from(subsets.is_all());
+        while let Some(chosen) = subsets.next(&mut self.rng) {
+            let survivors = Survivors::Chosen(chosen);
+            let disk = machine.if_rebooted(&survivors);
+            self.state(&disk, (model, model.durable()), options, Depth::Run).map_err(|error| {
+                let Survivors::Chosen(chosen) = &survivors else { return error };
+                within(error.within(describe(&in_flight, chosen)))
+            })?;
+        }
+        if self.rng.one_in(self.effort.kill_one_in) {
+            self.tally.kills += 1;
+            let disk = machine.restart_process();
+            self.state(&disk, (model, model.acknowledged()), options, Depth::Run)
+                .map_err(|error| within(error.within("the process is killed")))?;
+        }
+        Ok(())
+    }
+
+    /// One state: recovery, check, and perhaps more.
+    fn state(
+        &mut self,
+        disk: &SimDisk,
+        (model, least): (&Model, usize),
+        options: &Options,
+        depth: Depth,
+    ) -> Result<(), Found> {
+        self.tally.states += 1;
+        // A full disk may refuse what follows, which is another story.
+        disk.set_capacity(None);
+        let seen = match depth {
+            Depth::Run if self.rng.one_in(self.effort.look_one_in) => {
+                Some(self.look(disk, (model, least))?)
+            }
+            _ => None,
+        };
+        let crashes_again = match depth {
+            Depth::Run => self.rng.one_in(self.effort.again_one_in),
+            Depth::Recovery => true,
+            Depth::RecoveryOfThat => false,
+        };
+        disk.record_crash_points(crashes_again);
+        let log = Log::open_simulated(disk, options.clone()).map_err(refused)?;
+        let points = disk.take_crash_points();
+        disk.record_crash_points(false);
+        let report = log.recovery_report();
+        self.tally.coverage.opened(report);
+        self.tally.note(report.bytes_cut);
+        self.tally.note(report.end.offset.as_u64());
+        let count = found(&log, model, least)?;
+        self.tally.note(count as u64);
+        if seen.is_some_and(|seen| seen != count) {
+            let what = format!("{seen:?} batches for reading only, {count} for writing");
+            return Err(Violation::Reading(what).into());
+        }
+        if self.rng.one_in(self.effort.thorough_one_in) {
+            thorough(&log, model, count)?;
+        }
+        if depth == Depth::Run && self.rng.one_in(self.effort.go_on_one_in) {
+            self.go_on(disk, log, (model, count), options)?;
+        } else {
+            // The cheapest end.
+            disk.crash();
+        }
+        self.again(&points, model, options, depth)
+    }
+
+    /// The power is cut in the middle of a recovery.
+    fn again(
+        &mut self,
+        points: &[SimDisk],
+        model: &Model,
+        options: &Options,
+        depth: Depth,
+    ) -> Result<(), Found> {
+        let Some(machine) = self.rng.choice(points) else { return Ok(()) };
+        let deeper = match depth {
+            Depth::Run => Depth::Recovery,
+            Depth::Recovery | Depth::RecoveryOfThat => Depth::RecoveryOfThat,
+        };
+        match deeper {
+            Depth::Recovery => self.tally.inside_recovery += 1,
+            Depth::Run | Depth::RecoveryOfThat => self.tally.inside_that += 1,
+        }
+        let in_flight = machine.in_flight();
+        let chosen = sample(&in_flight, &mut self.rng);
+        let disk = machine.if_rebooted(&Survivors::Chosen(chosen.clone()));
+        self.state(&disk, (model, model.durable()), options, deeper).map_err(|error| {
+            let effects = machine.effects();
+            let what = format!("crash before effect {effects} of the recovery");
+            error.within(describe(&in_flight, &chosen)).within(what)
+        })
+    }
+
+    /// Reading only shows what opening finds, and changes nothing. Gives the number of batches.
+    fn look(&mut self, disk: &SimDisk, (model, least): (&Model, usize)) -> Result<usize, Found> {
+        let effects = disk.effects();
+        let seen = match Log::open_simulated_read_only(disk, Log::options()) {
+            Ok(log) => {
+                if let Some(damage) = &log.recovery_report().damage {
+                    return Err(
+                        Violation::Damage(format!("none was done, and yet: {damage}")).into()
+                    );
+                }
+                found(&log, model, least)?
+            }
+            Err(OpenError::NoLog { .. }) if least == 0 => 0,
+            Err(error) => return Err(refused(error)),
+        };
+        if disk.effects() != effects {
+            return Err(Violation::Reading("reading only has changed the disk".to_owned()).into());
+        }
+        Ok(seen)
+    }
+
+    /// What recovery has accepted stays, and so does what is appended behind it.
+    fn go_on(
+        &mut self,
+        disk: &SimDisk,
+        log: Log,
+        (model, count): (&Model, usize),
+        options: &Options,
+    ) -> Result<(), Found> {
+        self.tally.went_on += 1;
+        let mut model = model.clone();
+        model.reopened(count);
+        for number in 0..self.rng.below(4) {
+            let submission = self.small_batch(number);
+            let answer = log.append(submission.batch());
+            let refusal = answer.as_ref().err().map(ToString::to_string);
+            model.answered(&submission, &answer)?;
+            if let Some(refusal) = refusal {
+                let what = format!("an append after recovery failed: {refusal}");
+                return Err(Violation::Answer(what).into());
+            }
+        }
+        let in_flight = disk.in_flight();
+        let chosen = sample(&in_flight, &mut self.rng);
+        let next = disk.reboot(&Survivors::Chosen(chosen));
+        drop(log);
+        let within = |found: Found| found.within("appends went on, and the power is cut again");
+        let log = Log::open_simulated(&next, options.clone()).map_err(refused).map_err(within)?;
+        let count = found(&log, &model, model.durable())
+            .map_err(|violation| within(Found::from(violation)))?;
+        self.tally.note(count as u64);
+        next.crash();
+        Ok(())
+    }
+
+    fn small_batch(&mut self, number: u64) -> Submission {
+        let events = (0..self.rng.between(1, 2)).map(|_| Submitted {
+            stream: self.rng.below(STREAMS.len() as u64) as u8,
+            id: None,
+            payload: [&b"went on"[..], &number.to_le_bytes(), &vec![7; self.rng.usize(0..300)]]
+                .concat(),
+        });
+        let events = events.collect();
+        let durability = if self.rng.one_in(3) { Durability::Buffered } else { Durability::Sync };
+        Submission { events, expectations: vec![], durability, idempotent: false }
+    }
+}
+
+fn refused(error: OpenError) -> Found {
+    Violation::Refused(error.to_string()).into()
+}

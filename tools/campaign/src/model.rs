@@ -1,0 +1,313 @@
+//! What the log must be: a plain model of what was submitted and answered.
+//!
+//! Owns: [`Model`], [`Submission`]. May call: the engine's types for batches, answers, versions.
+//! It knows nothing of segments, frames or disks, so that it cannot repeat the engine's mistakes.
+//!
+//! Invariants:
+//! - The history is all that was acknowledged, in order, and behind that at most what may be there.
+//! - `durable <= acknowledged <= history.len()`, counted in batches.
+
+use std::sync::Arc;
+
+use quipu::{
+    AppendError, Batch, Durability, Event, EventId, ExpectedVersion, FailedPrecondition, Outcome,
+    Position, Receipt, StreamHead, Version,
+};
+
+use crate::script::{STREAMS, stream_name};
+use crate::violation::Violation;
+
+/// An event as it was submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its stream, by number.
+    pub stream: u8,
+    /// Its id.
+    pub id: Option<EventId>,
+    /// Its payload: no two events of a script have the same.
+    pub payload: Vec<u8>,
+}
+
+/// A batch as it was submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Its events.
+    pub events: Vec<Submitted>,
+    /// Its preconditions, for streams by number.
+    pub expectations: Vec<(u8, ExpectedVersion)>,
+    /// When it is acknowledged.
+    pub durability: Durability,
+    /// Whether it may be repeated.
+    pub idempotent: bool,
+}
+
+/// A batch in its place in the history.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// What was submitted.
+    pub submission: Arc<Submission>,
+    /// The position of its first event.
+    pub first: u64,
+    /// The version of each of its events.
+    pub versions: Arc<[u64]>,
+}
+
+/// What the log must be.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    history: Vec<Placed>,
+    /// So many of its batches are there after a power cut.
+    durable: usize,
+    /// So many of its batches are there after the process was killed.
+    acknowledged: usize,
+    /// Each stream's last event.
+    heads: [Option<StreamHead>; STREAMS.len()],
+    end: u64,
+}
+
+impl Submission {
+    /// The batch for the log.
+    #[must_use]
+    pub fn batch(&self) -> Batch {
+        let mut batch = Batch::new().durability(self.durability);
+        if self.idempotent {
+            batch = batch.idempotent();
+        }
+        for (stream, expected) in &self.expectations {
+            batch = batch.expect(stream_name(*stream), *expected);
+        }
+        for event in &self.events {
+            let mut given = Event::new("T", &event.payload[..]);
+            if let Some(id) = event.id {
+                given = given.id(id);
+            }
+            batch.push(stream_name(event.stream), &given);
+        }
+        batch
+    }
+}
+
+impl Model {
+    /// All batches, those that may be there too.
+    #[must_use]
+    pub fn history(&self) -> &[Placed] {
+        &self.history
+    }
+
+    /// How many batches a power cut must leave.
+    #[must_use]
+    pub fn durable(&self) -> usize {
+        self.durable
+    }
+
+    /// How many batches a killed process must leave; those are what readers see.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged
+    }
+
+    /// The position behind the last event of the first `batches`.
+    #[must_use]
+    pub fn end_of(&self, batches: usize) -> u64 {
+        self.history.get(batches).map_or(self.end, |next| next.first)
+    }
+
+    /// A stream's last event.
+    #[must_use]
+    pub fn head(&self, stream: u8) -> Option<StreamHead> {
+        self.heads.get(usize::from(stream) % STREAMS.len()).copied().flatten()
+    }
+
+    /// Where each stream of the first `batches` ends.
+    #[must_use]
+    pub fn heads_of(&self, batches: usize) -> [Option<StreamHead>; STREAMS.len()] {
+        let mut heads = [None; STREAMS.len()];
+        for placed in self.history.iter().take(batches) {
+            placed.note(&mut heads);
+        }
+        heads
+    }
+
+    /// The same model with a batch that is on its way: nothing has been answered yet.
+    #[must_use]
+    pub fn with_in_flight(&self, submission: &Submission) -> Self {
+        let mut model = self.clone();
+        if model.failed(submission).is_empty() && !submission.events.is_empty() {
+            model.push(submission);
+        }
+        model
+    }
+
+    /// Checks the answer to a batch, and takes it down.
+    ///
+    /// # Errors
+    /// The answer that is not as it must be.
+    pub fn answered(
+        &mut self,
+        submission: &Submission,
+        answer: &Result<Receipt, AppendError>,
+    ) -> Result<(), Violation> {
+        let failed = self.failed(submission);
+        match answer {
+            Ok(receipt) if receipt.replayed() => self.replayed(submission, receipt, &failed),
+            Ok(receipt) => self.committed(submission, receipt, &failed),
+            Err(AppendError::PreconditionFailed(told)) => {
+                check(told[..] == failed[..], || {
+                    format!("told {told:?} failed, in truth {failed:?}")
+                })?;
+                let there = submission.idempotent && self.find(submission).is_some();
+                check(!there, || "a repeated batch was refused".to_owned())?;
+                self.judged(submission);
+                Ok(())
+            }
+            Err(error) if error.outcome() == Outcome::Unknown => {
+                // One that is there already was recognised, and the sync that proves it failed.
+                let recognised = submission.idempotent && self.find(submission).is_some();
+                if failed.is_empty() || !recognised {
+                    check(failed.is_empty(), || {
+                        format!("perhaps stored, although {failed:?} do not hold")
+                    })?;
+                    self.push(submission);
+                }
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// All committed so far is durable.
+    pub fn synced(&mut self) {
+        self.durable = self.acknowledged;
+    }
+
+    /// The power was cut: what was not durable may be gone.
+    pub fn power_cut(&mut self) {
+        self.acknowledged = self.durable;
+    }
+
+    /// So many batches were found on opening: they are what is there from now on.
+    pub fn reopened(&mut self, found: usize) {
+        self.history.truncate(found);
+        (self.durable, self.acknowledged) = (found, found);
+        self.end = self.history.last().map_or(0, Placed::end);
+        self.heads = self.heads_of(found);
+    }
+
+    fn replayed(
+        &mut self,
+        submission: &Submission,
+        receipt: &Receipt,
+        failed: &[FailedPrecondition],
+    ) -> Result<(), Violation> {
+        check(submission.idempotent && !failed.is_empty(), || {
+            "replayed without a cause".to_owned()
+        })?;
+        let found = self.find(submission).map(|place| (place, self.history.get(place)));
+        let Some((place, Some(placed))) = found else {
+            return Err(Violation::Answer("replayed, but it was never there".to_owned()));
+        };
+        let (told, first) = (receipt.first_position().as_u64(), placed.first);
+        check(told == first, || format!("replayed at {told}, it is at {first}"))?;
+        if submission.durability == Durability::Sync {
+            self.durable = self.durable.max(place + 1);
+        }
+        Ok(())
+    }
+
+    fn committed(
+        &mut self,
+        submission: &Submission,
+        receipt: &Receipt,
+        failed: &[FailedPrecondition],
+    ) -> Result<(), Violation> {
+        check(failed.is_empty(), || format!("committed, although {failed:?} do not hold"))?;
+        let (told, end) = (receipt.first_position().as_u64(), self.end);
+        check(told == end, || format!("committed at {told}, it must be {end}"))?;
+        if !submission.events.is_empty() {
+            self.push(submission);
+            self.acknowledged = self.history.len();
+            for (stream, head) in STREAMS.iter().zip(self.heads) {
+                let writes =
+                    submission.events.iter().any(|event| stream_name(event.stream) == *stream);
+                let (told, expected) =
+                    (receipt.version(stream), head.filter(|_| writes).map(|head| head.version));
+                check(told == expected, || {
+                    format!("told version {told:?} of {stream:?}, it is {expected:?}")
+                })?;
+            }
+            if submission.durability == Durability::Sync {
+                self.durable = self.history.len();
+            }
+        }
+        self.judged(submission);
+        Ok(())
+    }
+
+    fn push(&mut self, submission: &Submission) {
+        let mut heads = self.heads;
+        let versions = submission.events.iter().zip(self.end..).map(|(event, position)| {
+            note(&mut heads, event.stream, position).map_or(0, |head| head.version.as_u64())
+        });
+        let versions = versions.collect();
+        let placed = Placed { submission: Arc::new(submission.clone()), first: self.end, versions };
+        (self.heads, self.end) = (heads, placed.end());
+        self.history.push(placed);
+    }
+
+    /// Which preconditions do not hold, as the log should tell.
+    fn failed(&self, submission: &Submission) -> Vec<FailedPrecondition> {
+        let failed = |(stream, expected): &(u8, ExpectedVersion)| {
+            let actual = self.head(*stream);
+            let (stream, expected) = (stream_name(*stream).to_owned(), *expected);
+            (!expected.holds(actual)).then_some(FailedPrecondition { stream, expected, actual })
+        };
+        submission.expectations.iter().filter_map(failed).collect()
+    }
+
+    /// A judgement under `Sync` is told only when what it speaks of is durable.
+    fn judged(&mut self, submission: &Submission) {
+        if submission.durability != Durability::Sync {
+            return;
+        }
+        let named = submission.expectations.iter().filter_map(|(stream, _)| self.head(*stream));
+        // Its own events are durable with the batch itself.
+        let Some(last) = named.map(|head| head.position.as_u64()).max() else { return };
+        let behind = self.history.partition_point(|placed| placed.first <= last);
+        self.durable = self.durable.max(behind);
+    }
+
+    /// Which batch has these very events.
+    fn find(&self, submission: &Submission) -> Option<usize> {
+        self.history.iter().position(|placed| placed.submission.events == submission.events)
+    }
+}
+
+impl Placed {
+    /// The position behind its last event.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.first + self.submission.events.len() as u64
+    }
+
+    fn note(&self, heads: &mut [Option<StreamHead>; STREAMS.len()]) {
+        for (event, position) in self.submission.events.iter().zip(self.first..) {
+            note(heads, event.stream, position);
+        }
+    }
+}
+
+/// One more event of a stream.
+fn note(
+    heads: &mut [Option<StreamHead>; STREAMS.len()],
+    stream: u8,
+    position: u64,
+) -> Option<StreamHead> {
+    let head = heads.get_mut(usize::from(stream) % STREAMS.len())?;
+    let version = head.map_or(Version::ZERO, |head| head.version.plus(1));
+    *head = Some(StreamHead { version, position: Position::new(position) });
+    *head
+}
+
+fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation::Answer(what())) }
+}

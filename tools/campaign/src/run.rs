@@ -1,0 +1,322 @@
+//! Runs a script, and explores every place of it.
+//!
+//! Owns: [`run`]. May call: explore, check, the model, the engine on the simulated disk.
+
+use quipu::sim::{SimDisk, Survivors};
+use quipu::{
+    AppendError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options, Version,
+};
+
+use crate::check::{found, thorough};
+use crate::explore::Explorer;
+use crate::model::{Model, Submission, Submitted};
+use crate::script::{Draft, End, Expectation, Life, Misuse, Script, Step};
+use crate::survivors::{describe, sample};
+use crate::violation::{Found, Violation};
+
+/// Runs a script to its end.
+///
+/// # Errors
+/// The promise that is broken, and how to get there.
+pub fn run(script: &Script, explorer: &mut Explorer) -> Result<(), Found> {
+    explorer.tally.scripts += 1;
+    let disk = SimDisk::new(script.disk_seed);
+    let mut runner =
+        Runner { script, explorer, disk, model: Model::default(), serial: 0, repeated: Vec::new() };
+    for (number, life) in script.lives.iter().enumerate() {
+        runner.life(life).map_err(|found| found.within(format!("in life {number}")))?;
+    }
+    runner.last_life().map_err(|found| found.within("in the last life, without mishaps"))
+}
+
+struct Runner<'a> {
+    script: &'a Script,
+    explorer: &'a mut Explorer,
+    disk: SimDisk,
+    model: Model,
+    /// Makes every payload one of its kind.
+    serial: u64,
+    /// Idempotent batches, to be submitted again.
+    repeated: Vec<Submission>,
+}
+
+impl Runner<'_> {
+    fn life(&mut self, life: &Life) -> Result<(), Found> {
+        let options = self.options(life.segment_pages);
+        life.mishaps.iter().for_each(|mishap| self.disk.fail(mishap.plan()));
+        let may_fail = !life.mishaps.is_empty();
+        let Some(log) = self.open(&options, may_fail)? else {
+            self.disk.heal();
+            self.disk.set_capacity(None);
+            self.disk = self.disk.restart_process();
+            return Ok(());
+        };
+        for (number, step) in life.steps.iter().enumerate() {
+            self.step(&log, step, &options)
+                .map_err(|found| found.within(format!("in step {number}: {step}")))?;
+        }
+        let acknowledged = self.model.acknowledged();
+        thorough(&log, &self.model, acknowledged)?;
+        self.end(log, life.end, &options)
+            .map_err(|found| found.within(format!("at the end: {}", life.end)))?;
+        self.disk.heal();
+        self.disk.set_capacity(None);
+        Ok(())
+    }
+
+    /// What is left can be worked with, and closed; and then it stays.
+    fn last_life(&mut self) -> Result<(), Found> {
+        let options = self.options(2);
+        let log = self.open(&options, false)?.ok_or_else(|| refused("it failed"))?;
+        for stream in 0..3 {
+            let events = vec![self.event(stream, 100, false)];
+            let step = Submission {
+                events,
+                expectations: Vec::new(),
+                durability: quipu::Durability::Sync,
+                idempotent: false,
+            };
+            let answer = log.append(step.batch());
+            self.explore(&self.model.with_in_flight(&step), &options)?;
+            self.model.answered(&step, &answer)?;
+            if let Err(error) = answer {
+                return Err(Violation::Answer(format!("it failed: {error}")).into());
+            }
+        }
+        self.end(log, End::Close, &options)?;
+        let disk = self.disk.reboot(&Survivors::None);
+        let log = Log::open_simulated(&disk, options).map_err(refused)?;
+        let count = found(&log, &self.model, self.model.history().len())?;
+        if !log.recovery_report().clean_close {
+            return Err(Violation::Reading("closed, and not found so".to_owned()).into());
+        }
+        thorough(&log, &self.model, count)?;
+        Ok(())
+    }
+
+    /// `None`: a call was made to fail.
+    fn open(&mut self, options: &Options, may_fail: bool) -> Result<Option<Log>, Found> {
+        self.disk.record_crash_points(true);
+        let opened = Log::open_simulated(&self.disk, options.clone());
+        let before = self.model.clone();
+        self.explore(&before, options).map_err(|found| found.within("while it is opened"))?;
+        match opened {
+            Ok(log) => {
+                self.explorer.tally.coverage.opened(log.recovery_report());
+                let count = found(&log, &self.model, self.model.acknowledged())?;
+                self.explorer.tally.note(count as u64);
+                self.model.reopened(count);
+                Ok(Some(log))
+            }
+            Err(error) => {
+                self.explorer.tally.coverage.refused(&error);
+                match error {
+                    OpenError::Io(_) if may_fail => Ok(None),
+                    error => Err(refused(error)),
+                }
+            }
+        }
+    }
+
+    /// Explores the places that the last call has passed.
+    fn explore(&mut self, model: &Model, options: &Options) -> Result<(), Found> {
+        for machine in self.disk.take_crash_points() {
+            self.explorer.point(&machine, model, options)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, log: &Log, step: &Step, options: &Options) -> Result<(), Found> {
+        match step {
+            Step::Append(draft) => {
+                let submission = self.submission(draft);
+                if submission.idempotent {
+                    self.repeated.push(submission.clone());
+                }
+                self.append(log, &submission, options)
+            }
+            Step::Again(which) => {
+                let place = usize::from(*which) % self.repeated.len().max(1);
+                match self.repeated.get(place).cloned() {
+                    Some(submission) => self.append(log, &submission, options),
+                    None => Ok(()),
+                }
+            }
+            Step::Sync => {
+                let answer = log.sync();
+                self.explore(&self.model.clone(), options)?;
+                match answer {
+                    Ok(_) => self.model.synced(),
+                    Err(error) => self.explorer.tally.coverage.not_acknowledged(&error),
+                }
+                Ok(())
+            }
+            Step::Quiet => {
+                log.be_quiet();
+                self.explore(&self.model.clone(), options)
+            }
+            Step::Room(pages) => {
+                let room = |pages: u8| self.disk.used() + u64::from(pages) * PAGE_BYTES;
+                self.disk.set_capacity(pages.map(room));
+                Ok(())
+            }
+            Step::Misuse(misuse) => self.misuse(log, *misuse),
+        }
+    }
+
+    fn append(
+        &mut self,
+        log: &Log,
+        submission: &Submission,
+        options: &Options,
+    ) -> Result<(), Found> {
+        let answer = log.append(submission.batch());
+        self.explore(&self.model.with_in_flight(submission), options)?;
+        if let Err(error) = &answer {
+            self.explorer.tally.coverage.not_acknowledged(error);
+        }
+        Ok(self.model.answered(submission, &answer)?)
+    }
+
+    fn misuse(&mut self, log: &Log, misuse: Misuse) -> Result<(), Found> {
+        let coverage = &mut self.explorer.tally.coverage;
+        let long = "x".repeat(1025);
+        let append = |batch: Batch| log.append(batch).err();
+        let event = || Event::new("T", "");
+        let told = match misuse {
+            Misuse::OpenTwice | Misuse::Option => {
+                let pages = if misuse == Misuse::Option { 1 } else { 2 };
+                let options = Log::options().segment_bytes(pages * PAGE_BYTES);
+                let refusal = Log::open_simulated(&self.disk, options).err();
+                if let Some(refusal) = &refusal {
+                    coverage.refused(refusal);
+                }
+                let is_right = matches!(
+                    (misuse, &refusal),
+                    (Misuse::OpenTwice, Some(OpenError::InUse { .. } | OpenError::Io(_)))
+                        | (Misuse::Option, Some(OpenError::Option { .. }))
+                );
+                return match is_right {
+                    true => Ok(()),
+                    false => Err(Violation::Answer(format!("{misuse:?}: {refusal:?}")).into()),
+                };
+            }
+            Misuse::WriteReadOnly => {
+                match Log::open_simulated_read_only(&self.disk, Log::options()) {
+                    Ok(reader) => reader.append(Batch::new().event("a", event())).err(),
+                    Err(_) => return Ok(()),
+                }
+            }
+            Misuse::Empty => append(Batch::new()),
+            Misuse::Contradiction => append(
+                Batch::new()
+                    .expect("a", ExpectedVersion::NoStream)
+                    .expect("a", ExpectedVersion::StreamExists)
+                    .event("a", event()),
+            ),
+            Misuse::TooLarge => append(Batch::new().event("a", Event::new("T", vec![0; 1 << 20]))),
+            Misuse::LongName => append(Batch::new().event(long, event())),
+            Misuse::IdempotentTooLate => append(Batch::new().event("a", event()).idempotent()),
+        };
+        if let Some(error) = &told {
+            coverage.not_acknowledged(error);
+        }
+        let is_right = match (misuse, &told) {
+            (Misuse::TooLarge, Some(AppendError::TooLarge { .. })) => true,
+            (Misuse::WriteReadOnly, Some(AppendError::ReadOnly)) => true,
+            (Misuse::TooLarge | Misuse::WriteReadOnly, _) => false,
+            (_, told) => matches!(told, Some(AppendError::InvalidBatch(_))),
+        };
+        match is_right {
+            true => Ok(()),
+            false => Err(Violation::Answer(format!("{misuse:?}: {told:?}")).into()),
+        }
+    }
+
+    fn end(&mut self, log: Log, end: End, options: &Options) -> Result<(), Found> {
+        match end {
+            End::Close => {
+                let closed = log.clone().close();
+                self.explore(&self.model.clone(), options)?;
+                match closed {
+                    Ok(()) => {
+                        self.model.synced();
+                        let after = log.append(Batch::new().event("a", Event::new("T", "")));
+                        let Err(error) = after else {
+                            return Err(Violation::Answer("appended when closed".to_owned()).into());
+                        };
+                        self.explorer.tally.coverage.not_acknowledged(&error);
+                    }
+                    Err(error) => self.explorer.tally.coverage.not_acknowledged(&error),
+                }
+                self.disk = self.disk.restart_process();
+            }
+            End::Kill => self.disk = self.disk.restart_process(),
+            End::PowerCut => {
+                let in_flight = self.disk.in_flight();
+                let chosen = sample(&in_flight, self.explorer.rng());
+                self.explorer.tally.note(describe(&in_flight, &chosen).len() as u64);
+                self.disk = self.disk.reboot(&Survivors::Chosen(chosen));
+                self.model.power_cut();
+            }
+        }
+        Ok(())
+    }
+
+    fn options(&self, segment_pages: u64) -> Options {
+        Log::options()
+            .segment_bytes(segment_pages.max(2) * PAGE_BYTES)
+            .store_mode(self.script.mode)
+            .preparation(self.script.preparation)
+            // Nobody waits in it here, and a long one takes time to make.
+            .queue_batches_max(1)
+    }
+
+    /// Makes a draft a batch, given what is there.
+    fn submission(&mut self, draft: &Draft) -> Submission {
+        let Draft { events, expectations, durability, idempotent } = draft;
+        let expected = |(stream, expectation): &(u8, Expectation)| {
+            (*stream, self.expected(*stream, *expectation))
+        };
+        let expectations = expectations.iter().map(expected).collect();
+        let event = |event: &crate::script::DraftEvent| {
+            self.event(event.stream, event.payload_bytes, *idempotent)
+        };
+        let events = events.iter().map(event).collect();
+        Submission { events, expectations, durability: *durability, idempotent: *idempotent }
+    }
+
+    fn event(&mut self, stream: u8, payload_bytes: u16, with_id: bool) -> Submitted {
+        self.serial += 1;
+        let mut payload = self.serial.to_le_bytes().to_vec();
+        payload.resize(8 + usize::from(payload_bytes), self.serial as u8);
+        let id = with_id.then(|| EventId::from(u128::from(self.serial)));
+        Submitted { stream, id, payload }
+    }
+
+    fn expected(&self, stream: u8, expectation: Expectation) -> ExpectedVersion {
+        let head = self.model.head(stream);
+        match (expectation, head) {
+            (Expectation::Any, _) => ExpectedVersion::Any,
+            (Expectation::Exists, _) => ExpectedVersion::StreamExists,
+            (Expectation::Exact(version), _) => {
+                ExpectedVersion::Exact(Version::new(u64::from(version)))
+            }
+            (Expectation::LastPosition(position), _) => {
+                ExpectedVersion::LastPosition(quipu::Position::new(u64::from(position)))
+            }
+            (Expectation::NoStream, _) | (_, None) => ExpectedVersion::NoStream,
+            (Expectation::Right, Some(head)) => ExpectedVersion::Exact(head.version),
+            (Expectation::RightPosition, Some(head)) => {
+                ExpectedVersion::LastPosition(head.position)
+            }
+        }
+    }
+}
+
+fn refused(error: impl ToString) -> Found {
+    Violation::Refused(error.to_string()).into()
+}
+
+/// The unit of segments and of room on the disk.
+const PAGE_BYTES: u64 = quipu::sim::PAGE_BYTES as u64;

@@ -1,0 +1,218 @@
+//! What is done to a log, from its first opening to its last, as a plain list.
+//!
+//! Owns: [`Script`] and its parts. Calls nothing. A script says things relative to the log ("the
+//! right version"), so that it still makes sense when a part of it is taken out. It prints as text
+//! that a person can follow.
+
+use std::fmt;
+
+use quipu::sim::{Errno, FaultPlan, Operation};
+use quipu::{Durability, Preparation, StoreMode};
+
+/// Several lives of one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// What the simulated disk draws from.
+    pub disk_seed: u64,
+    /// How frames get into segments.
+    pub mode: StoreMode,
+    /// How segments get their blocks.
+    pub preparation: Preparation,
+    /// One after the other.
+    pub lives: Vec<Life>,
+}
+
+/// From one opening to what ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// The size of new segments, in units of 4 KiB; at least 2.
+    pub segment_pages: u64,
+    /// Calls that fail.
+    pub mishaps: Vec<Mishap>,
+    /// What the caller does.
+    pub steps: Vec<Step>,
+    /// How it ends, unless it ends before.
+    pub end: End,
+}
+
+/// A call that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mishap {
+    /// Which kind of call.
+    pub operation: Operation,
+    /// With what.
+    pub error: Errno,
+    /// The how manieth of its kind, from 1.
+    pub nth: u64,
+    /// Whether all calls behind it fail too.
+    pub for_good: bool,
+}
+
+/// One thing that a caller does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Appends a batch, or checks if it is without events.
+    Append(Draft),
+    /// Appends an idempotent batch again, the n-th of those so far, counted round.
+    Again(u8),
+    /// Makes everything durable.
+    Sync,
+    /// Lets the log be quiet for long enough.
+    Quiet,
+    /// Lets so many more pages fit on the disk, or all (`None`).
+    Room(Option<u8>),
+    /// Does what is not allowed.
+    Misuse(Misuse),
+}
+
+/// What no caller should do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misuse {
+    /// A batch without events and preconditions.
+    Empty,
+    /// Two expectations for one stream.
+    Contradiction,
+    /// A batch that fits into no segment.
+    TooLarge,
+    /// A name that is too long.
+    LongName,
+    /// `idempotent()` behind an event.
+    IdempotentTooLate,
+    /// Opening the log once more.
+    OpenTwice,
+    /// Appending to a log that is open for reading.
+    WriteReadOnly,
+    /// An option out of its range.
+    Option,
+}
+
+/// A batch, relative to the log as it will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Its events.
+    pub events: Vec<DraftEvent>,
+    /// Its preconditions, for streams by number.
+    pub expectations: Vec<(u8, Expectation)>,
+    /// When it is acknowledged.
+    pub durability: Durability,
+    /// Whether it may be repeated; its events have ids then.
+    pub idempotent: bool,
+}
+
+/// An event, relative to the log as it will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DraftEvent {
+    /// Its stream, by number.
+    pub stream: u8,
+    /// The length of its payload, beyond a serial number of 8 bytes.
+    pub payload_bytes: u16,
+}
+
+/// What a caller expects of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// Anything.
+    Any,
+    /// No events.
+    NoStream,
+    /// Events.
+    Exists,
+    /// The version as it is.
+    Right,
+    /// The last position as it is.
+    RightPosition,
+    /// This version, whatever is.
+    Exact(u8),
+    /// This last position, whatever is.
+    LastPosition(u8),
+}
+
+/// How a life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The log is closed.
+    Close,
+    /// The process is killed.
+    Kill,
+    /// The power is cut.
+    PowerCut,
+}
+
+/// Streams by number.
+pub const STREAMS: [&str; 6] = ["a", "b", "c", "order-1", "order-2", "a stream with a longer name"];
+
+impl Mishap {
+    /// The plan for the simulated disk.
+    #[must_use]
+    pub fn plan(&self) -> FaultPlan {
+        let plan = FaultPlan::new(self.operation, self.error).nth(self.nth);
+        if self.for_good { plan.from_then_on() } else { plan }
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { disk_seed, mode, preparation, lives } = self;
+        writeln!(f, "disk {disk_seed}, storing {mode:?}, preparing by {preparation:?}")?;
+        lives.iter().try_for_each(|life| write!(f, "{life}"))
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "open, segments of {} KiB", self.segment_pages * 4)?;
+        for Mishap { operation, error, nth, for_good } in &self.mishaps {
+            let until = if *for_good { " and all after it" } else { "" };
+            writeln!(f, "  {operation:?} number {nth}{until} will fail with {error:?}")?;
+        }
+        for (number, step) in self.steps.iter().enumerate() {
+            writeln!(f, "  {number:2}. {step}")?;
+        }
+        writeln!(f, "{}", self.end)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Append(draft) => write!(f, "{draft}"),
+            Self::Again(which) => write!(f, "append idempotent batch {which} again"),
+            Self::Sync => f.write_str("sync"),
+            Self::Quiet => f.write_str("be quiet"),
+            Self::Room(Some(pages)) => write!(f, "room on the disk for {pages} pages more"),
+            Self::Room(None) => f.write_str("room on the disk for everything"),
+            Self::Misuse(misuse) => write!(f, "misuse: {misuse:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, expectations, durability, idempotent } = self;
+        let idempotent = if *idempotent { " idempotent" } else { "" };
+        write!(f, "append{idempotent} {durability:?}")?;
+        for (stream, expectation) in expectations {
+            write!(f, ", expect {} {expectation:?}", stream_name(*stream))?;
+        }
+        for DraftEvent { stream, payload_bytes } in events {
+            write!(f, ", {} +{payload_bytes}", stream_name(*stream))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Close => "close",
+            Self::Kill => "kill the process",
+            Self::PowerCut => "cut the power",
+        })
+    }
+}
+
+/// The name of a stream by its number, counted round.
+#[must_use]
+pub fn stream_name(number: u8) -> &'static str {
+    STREAMS.get(usize::from(number) % STREAMS.len()).unwrap_or(&"a")
+}
