@@ -17,6 +17,7 @@ use quipu::sim::{SimDisk, Survivors};
 use quipu::{Durability, Log, OpenError, Options};
 
 use crate::check::{found, thorough};
+use crate::decay::AtRest;
 use crate::draw::Draw;
 use crate::model::{Model, Submission, Submitted};
 use crate::script::STREAMS;
@@ -41,6 +42,8 @@ pub struct Effort {
     pub thorough_one_in: u64,
     /// One in so many states goes on with appends, and the power is cut again.
     pub go_on_one_in: u64,
+    /// So many defects are done to a log at rest: one that was closed, or whose process was killed.
+    pub decays: u64,
 }
 
 impl Default for Effort {
@@ -53,6 +56,7 @@ impl Default for Effort {
             look_one_in: 16,
             thorough_one_in: 32,
             go_on_one_in: 16,
+            decays: 32,
         }
     }
 }
@@ -115,6 +119,24 @@ impl Explorer {
             let disk = machine.restart_process();
             self.state(&disk, (model, model.acknowledged()), options, Depth::Run)
                 .map_err(|error| within(error.within("the process is killed")))?;
+        }
+        Ok(())
+    }
+
+    /// Damages a log at rest in many ways.
+    ///
+    /// # Errors
+    /// Damage that was not told, or a lie.
+    pub fn at_rest(
+        &mut self,
+        machine: &SimDisk,
+        model: &Model,
+        options: &Options,
+    ) -> Result<(), Found> {
+        let log = AtRest::new(machine, model, options.clone());
+        for _ in 0..self.effort.decays {
+            let decays = log.draw(&mut self.rng);
+            log.check(&decays, &mut self.tally)?;
         }
         Ok(())
     }

@@ -18,9 +18,12 @@
 pub mod campaign;
 pub mod check;
 pub mod coverage;
+pub mod decay;
+pub mod defect;
 pub mod draw;
 mod drawn;
 pub mod explore;
+pub mod image;
 pub mod model;
 pub mod run;
 pub mod script;

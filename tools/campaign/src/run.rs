@@ -21,6 +21,7 @@ use crate::violation::{Found, Violation};
 pub fn run(script: &Script, explorer: &mut Explorer) -> Result<(), Found> {
     explorer.tally.scripts += 1;
     let disk = SimDisk::new(script.disk_seed);
+    disk.keep_history();
     let mut runner =
         Runner { script, explorer, disk, model: Model::default(), serial: 0, repeated: Vec::new() };
     for (number, life) in script.lives.iter().enumerate() {
@@ -250,8 +251,12 @@ impl Runner<'_> {
                     Err(error) => self.explorer.tally.coverage.not_acknowledged(&error),
                 }
                 self.disk = self.disk.restart_process();
+                self.explorer.at_rest(&self.disk, &self.model, options)?;
             }
-            End::Kill => self.disk = self.disk.restart_process(),
+            End::Kill => {
+                self.disk = self.disk.restart_process();
+                self.explorer.at_rest(&self.disk, &self.model, options)?;
+            }
             End::PowerCut => {
                 let in_flight = self.disk.in_flight();
                 let chosen = sample(&in_flight, self.explorer.rng());

@@ -1,0 +1,275 @@
+//! Bytes that change after the fact: damage is always found, and nothing is shortened in silence.
+//!
+//! Owns: [`expectation`], what must be told of a changed log, and [`check`], which opens one. May
+//! call: the image (format crate alone), the engine on the simulated disk.
+//!
+//! The rule, for the first item of the log that is not as it was (a seal does not count if the
+//! header behind it is whole, which says what the seal was):
+//! - if anything behind it is whole and says that more had been durable than stands in front of it,
+//!   the log is damaged there, and says so;
+//! - else it may end there: whatever is lost cannot be told from a batch that never was durable.
+
+use quipu::sim::{PAGE_BYTES, SimDisk, Survivors};
+use quipu::{Log, OpenError, Options, Proof};
+use quipu_format::{ByteOffset, Salt, SegmentHeader, find_evidence, layout};
+
+use crate::check::found;
+use crate::coverage::Row;
+use crate::defect::Defect;
+use crate::draw::Draw;
+use crate::image::{Image, Item, ItemKind, sequence_of};
+use crate::model::Model;
+use crate::tally::Tally;
+use crate::violation::{Found, Violation};
+
+/// What must become of a log whose bytes have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// Batches in front of the first change.
+    pub batches: usize,
+    /// The position there.
+    pub position: u64,
+    /// The file and the offset of the first item that changed; `None`: only what is behind the end.
+    pub first: Option<(String, u64)>,
+    /// Whether it is known that something durable is gone.
+    pub is_damage: bool,
+    /// Whether something behind it says so. No crash takes a file away or changes its length: that
+    /// is known without.
+    pub is_claimed: bool,
+    /// Whether there stands, instead, what follows as well: an older state of the log's end, whole
+    /// and in order, which nobody can tell from the log (FORMAT.md, known limits).
+    pub is_old_state: bool,
+}
+
+/// What must become of a log with the files of `before`, which have changed to those of `after`.
+#[must_use]
+pub fn expectation((before, items): (&Image, &[Item]), after: &Image) -> Expectation {
+    let now = after.items();
+    let is_kept = |(place, item): (usize, &Item)| {
+        let range = || item.bytes.clone();
+        let is_same = || before.bytes(&item.file, range()) == after.bytes(&item.file, range());
+        // A seal that is made again from the header behind it is as good as there.
+        now.get(place) == Some(item) && (item.kind == ItemKind::Seal || is_same())
+    };
+    let kept = items.iter().enumerate().take_while(|(place, item)| is_kept((*place, item))).count();
+    let in_front = items.get(..kept).unwrap_or_default();
+    let batches = in_front.iter().filter(|item| item.kind == ItemKind::Batch).count();
+    let is_old_state = now.len() > kept;
+    let Some(item) = items.get(kept) else {
+        let position = items.last().map_or(0, |last| last.position);
+        let (is_damage, is_claimed) = (false, false);
+        return Expectation { batches, position, first: None, is_damage, is_claimed, is_old_state };
+    };
+    let is_claimed = claimed_behind(item, after) > item.position;
+    Expectation {
+        batches,
+        position: item.position,
+        first: Some((item.file.clone(), item.bytes.start as u64)),
+        is_damage: is_claimed || (kept > 0 && tells_length(item, after)),
+        is_claimed,
+        is_old_state,
+    }
+}
+
+/// What cannot be told.
+const OLD_STATE: Row =
+    Row { table: "decay", name: "an old state of the log's end is put back", branch: "" };
+
+/// Whether it shows that a segment is gone or has another length: the file is missing, has a length
+/// that no segment has, or another one than its header says.
+fn tells_length(item: &Item, after: &Image) -> bool {
+    use layout::segment::{BYTES, CAPACITY_MIN, CAPACITY_STEP};
+    if item.kind != ItemKind::Header {
+        return false;
+    }
+    let bytes = after.files().get(&item.file);
+    if let Some(Ok(Some(header))) =
+        bytes.and_then(|bytes| bytes.get(..BYTES)).map(SegmentHeader::decode)
+    {
+        return bytes.is_some_and(|bytes| header.capacity != bytes.len() as u64);
+    }
+    // A seal that had to be made again from this segment's header is not there either.
+    let is_sealed = after.items().last().is_some_and(|last| last.kind == ItemKind::Seal);
+    match bytes.map(|bytes| bytes.len() as u64) {
+        Some(length) => {
+            is_sealed && (length < CAPACITY_MIN || !length.is_multiple_of(CAPACITY_STEP))
+        }
+        None => {
+            let behind = after.files().range(item.file.clone()..);
+            is_sealed || behind.filter_map(|(name, _)| sequence_of(name)).next().is_some()
+        }
+    }
+}
+
+/// The highest claim that stands anywhere from an item on: in whole frames, in torn ones whose
+/// header is whole, in headers of later segments.
+fn claimed_behind(item: &Item, after: &Image) -> u64 {
+    let mut most = 0;
+    for (name, bytes) in after.files().range(item.file.clone()..) {
+        let Some(sequence) = sequence_of(name) else { continue };
+        let from = if *name == item.file { item.bytes.start } else { 0 };
+        if from == 0
+            && let Some(Ok(Some(header))) =
+                bytes.get(..layout::segment::BYTES).map(SegmentHeader::decode)
+        {
+            most = most.max(header.synced_position.as_u64());
+        }
+        let salt = Salt::new(item.log_id, sequence);
+        let rest = bytes.get(from..).unwrap_or_default();
+        let found = find_evidence(rest, salt, ByteOffset::new(from as u64));
+        most = most.max(found.map_or(0, |found| found.synced_position.as_u64()));
+    }
+    most
+}
+
+/// A log at rest that is to be damaged.
+#[derive(Debug)]
+pub struct AtRest<'a> {
+    disk: SimDisk,
+    image: Image,
+    items: Vec<Item>,
+    model: &'a Model,
+    options: Options,
+}
+
+impl<'a> AtRest<'a> {
+    /// The log that a machine has, as it is, with all that is in flight.
+    #[must_use]
+    pub fn new(machine: &SimDisk, model: &'a Model, options: Options) -> Self {
+        let disk = machine.if_rebooted(&Survivors::All);
+        disk.set_capacity(None);
+        let image = Image::of(&disk);
+        let items = image.items();
+        Self { disk, image, items, model, options }
+    }
+
+    /// Draws what happens to it: one thing, or two.
+    pub fn draw(&self, draw: &mut impl Draw) -> Vec<Defect> {
+        let count = if draw.one_in(4) { 2 } else { 1 };
+        let older = |file: &str, offset| self.disk.older_versions(file, offset);
+        let drawn = (0..count).map(|_| Defect::draw(draw, (&self.image, &self.items), older));
+        let mut defects: Vec<Defect> = drawn.flatten().collect();
+        // What is stored to can be read again: so this comes last.
+        defects.sort_by_key(|defect| defect.unreadable().is_some());
+        defects
+    }
+
+    /// Lets it happen, opens the log, and compares. A decay that changes nothing is no case.
+    ///
+    /// # Errors
+    /// Damage that was not told, or a lie.
+    pub fn check(&self, defects: &[Defect], tally: &mut Tally) -> Result<(), Found> {
+        let disk = self.disk.if_rebooted(&Survivors::All);
+        let changed = defects.iter().filter(|defect| defect.happen(&disk)).count();
+        if changed == 0 {
+            return Ok(());
+        }
+        tally.decays += 1;
+        tally.states += 1;
+        self.compare(&disk, defects, tally).map_err(|found| {
+            let what: Vec<String> = defects.iter().map(ToString::to_string).collect();
+            Found::from(found).within(format!("at rest, {}", what.join("; then ")))
+        })
+    }
+
+    fn compare(
+        &self,
+        disk: &SimDisk,
+        defects: &[Defect],
+        tally: &mut Tally,
+    ) -> Result<(), Violation> {
+        let after = Image::of(disk);
+        let expected = expectation((&self.image, &self.items), &after);
+        // Every byte of every segment is read, and what cannot be read is no end of a log.
+        let mut unreadable = defects.iter().filter_map(Defect::unreadable);
+        let is_unreadable = unreadable.any(|(file, _)| after.files().contains_key(file));
+        if expected.is_old_state && !is_unreadable {
+            tally.coverage.count(OLD_STATE);
+            return Ok(());
+        }
+        let opened = Log::open_simulated(disk, self.options.clone());
+        match opened {
+            Ok(log) => {
+                tally.coverage.opened(log.recovery_report());
+                let told = || {
+                    format!("nothing was told, but {expected:?}, {:?}", log.recovery_report().end)
+                };
+                if expected.is_damage || is_unreadable {
+                    return Err(Violation::Damage(told()));
+                }
+                let count = found(&log, self.model, expected.batches)?;
+                tally.note(count as u64);
+                disk.crash();
+                if count > expected.batches {
+                    return Err(Violation::Damage(format!("{count} batches, {expected:?}")));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                tally.coverage.refused(&error);
+                if Image::of(disk) != after && !matches!(error, OpenError::Io(_)) {
+                    return Err(Violation::Damage(format!("refused, and changed: {error}")));
+                }
+                self.refused(&error, &expected, is_unreadable)?;
+                self.read_only(disk, &expected, is_unreadable)
+            }
+        }
+    }
+
+    /// Whether a refusal says what is true.
+    fn refused(
+        &self,
+        error: &OpenError,
+        expected: &Expectation,
+        is_unreadable: bool,
+    ) -> Result<(), Violation> {
+        let wrong = || Violation::Damage(format!("told {error}, but {expected:?}"));
+        let is_right = match error {
+            OpenError::Damaged(damage) => {
+                let place = (damage.position.as_u64(), damage.offset);
+                let is_first = expected.first.as_ref().is_none_or(|(file, offset)| {
+                    place == (expected.position, *offset) && damage.file.ends_with(&**file)
+                });
+                // What cannot be told from a tail is refused for other reasons only.
+                is_first && (expected.is_claimed || !matches!(damage.proof, Proof::Synced { .. }))
+            }
+            OpenError::Io(_) => is_unreadable,
+            // What a segment's first block says of itself.
+            OpenError::NotASegment { file, .. }
+            | OpenError::Unsupported { file, .. }
+            | OpenError::ForeignSegment { file, .. }
+            | OpenError::Misnamed { file, .. } => self.is_header_changed(file),
+            OpenError::NoLog { .. } => expected.batches == 0 && !expected.is_damage,
+            _ => false,
+        };
+        if is_right { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// For reading only there is all in front of the damage.
+    fn read_only(
+        &self,
+        disk: &SimDisk,
+        expected: &Expectation,
+        is_unreadable: bool,
+    ) -> Result<(), Violation> {
+        match Log::open_simulated_read_only(disk, Log::options()) {
+            Ok(log) => {
+                let count = found(&log, self.model, expected.batches)?;
+                match count == expected.batches {
+                    true => Ok(()),
+                    false => Err(Violation::Damage(format!("{count} read, {expected:?}"))),
+                }
+            }
+            Err(error) => self.refused(&error, expected, is_unreadable),
+        }
+    }
+
+    fn is_header_changed(&self, file: &str) -> bool {
+        let header = self
+            .items
+            .iter()
+            .find(|item| item.kind == ItemKind::Header && file.ends_with(&*item.file));
+        // A file without a header may have got one from elsewhere.
+        header.is_none_or(|header| header.bytes == (0..PAGE_BYTES))
+    }
+}
