@@ -1,23 +1,19 @@
 //! Many seeds, on all cores.
 //!
-//! Owns: [`Campaign`], [`Failure`], [`one`]. May call: run, shrink.
+//! Owns: [`Campaign`], [`Failure`]. May call: run, shrink, parallel.
 //!
 //! A seed decides everything of its case: the same seed gives the same script, the same states and
 //! the same digest, on however many threads.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-
 use fastrand::Rng;
 
 use crate::explore::{Effort, Explorer};
+use crate::parallel::{Cases, caught};
 use crate::run::run;
 use crate::script::Script;
 use crate::shrink::shrink;
 use crate::tally::Tally;
-use crate::violation::{Found, Violation};
+use crate::violation::Found;
 
 /// What to try.
 #[derive(Debug, Clone)]
@@ -53,68 +49,41 @@ impl Campaign {
     /// # Errors
     /// The first failure that was met.
     pub fn run(&self, progress: impl Fn(&Tally) + Sync) -> Result<Tally, Box<Failure>> {
-        let next = AtomicU64::new(0);
-        let stop = AtomicBool::new(false);
-        let total = Mutex::new(Tally::default());
-        let failed: Mutex<Option<(u64, Found)>> = Mutex::new(None);
-        thread::scope(|scope| {
-            for _ in 0..self.threads.max(1) {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= self.seeds {
-                            break;
-                        }
-                        let seed = self.first_seed.wrapping_add(number);
-                        let (tally, outcome) = one(seed, &self.effort);
-                        let mut total = total.lock().unwrap_or_else(|held| held.into_inner());
-                        total.add(&tally);
-                        progress(&total);
-                        if total.states >= self.states_max {
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                        if let Err(found) = outcome {
-                            stop.store(true, Ordering::Relaxed);
-                            let mut failed = failed.lock().unwrap_or_else(|held| held.into_inner());
-                            failed.get_or_insert((seed, found));
-                        }
-                    }
-                });
-            }
+        let Self { first_seed, seeds, states_max, threads, effort } = self;
+        let seed_of = |number| first_seed.wrapping_add(number);
+        let cases = Cases { count: *seeds, states_max: *states_max, threads: *threads };
+        let tried = cases.run(progress, |number, tally| {
+            let (counted, outcome) = one(seed_of(number), effort);
+            *tally = counted;
+            outcome
         });
-        let tally = total.into_inner().unwrap_or_else(|held| held.into_inner());
-        match failed.into_inner().unwrap_or_else(|held| held.into_inner()) {
-            None => Ok(tally),
-            Some((seed, found)) => {
-                let (script, found) = smallest(seed, found, &self.effort);
-                Err(Box::new(Failure { seed, script, found, tally }))
-            }
-        }
+        tried.map_err(|failed| {
+            let (number, found, tally) = *failed;
+            let seed = seed_of(number);
+            let (script, found) = smallest(seed, found, effort);
+            Box::new(Failure { seed, script, found, tally })
+        })
     }
 }
 
-/// The script of a seed.
+/// The script of a seed: every other one has calls that fail.
 #[must_use]
 pub fn script_of(seed: u64) -> Script {
-    let mut rng = Rng::with_seed(seed);
-    let mishaps = seed % 2 == 1;
-    Script::draw(&mut rng, mishaps)
+    Script::draw(&mut Rng::with_seed(seed), seed % 2 == 1)
 }
 
 /// Runs one seed.
+///
+/// # Errors
+/// The promise that is broken, beside what has been tried.
 pub fn one(seed: u64, effort: &Effort) -> (Tally, Result<(), Found>) {
     attempt(&script_of(seed), seed, effort)
 }
 
-/// Runs a script, its states drawn from `seed`. A panic is a violation like any other.
+/// Runs a script, its states drawn from `seed`.
 pub fn attempt(script: &Script, seed: u64, effort: &Effort) -> (Tally, Result<(), Found>) {
     let mut explorer = Explorer::new(seed, effort.clone());
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(script, &mut explorer)));
-    let outcome = outcome.unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().cloned();
-        let message = message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        Err(Violation::Panic(message.unwrap_or_default()).into())
-    });
+    let outcome = caught(|| run(script, &mut explorer));
     (explorer.tally, outcome)
 }
 

@@ -30,7 +30,7 @@ impl Coverage {
     /// An opening that succeeded: a row of the recovery table.
     pub fn opened(&mut self, report: &RecoveryReport) {
         let fault = fault_name(&report.end.fault);
-        let name = if report.bytes_cut > 0 { "torn tail: cut" } else { "clean end" };
+        let name = if report.bytes_cut > 0 { CUT } else { CLEAN };
         self.count(Row { table: "recovery", name, branch: fault });
         if report.seals_made_again > 0 {
             self.count(Row { table: "repair", name: "seal made again", branch: "" });
@@ -160,7 +160,7 @@ pub fn fault_name(fault: &Fault) -> &'static str {
 
 fn proof_name(proof: &Proof) -> &'static str {
     match proof {
-        Proof::Synced { .. } => "damage: synced position above",
+        Proof::Synced { .. } => SYNCED,
         Proof::InUse { .. } => "damage: a segment behind",
         Proof::Sealed { .. } => "damage: sealed in front",
         Proof::FixedLength => "damage: length",
@@ -169,3 +169,77 @@ fn proof_name(proof: &Proof) -> &'static str {
         _ => "damage: another proof",
     }
 }
+
+const fn row(table: &'static str, name: &'static str, branch: &'static str) -> Row {
+    Row { table, name, branch }
+}
+
+/// With so many seeds a campaign meets every row of [`EXPECTED`], each of them dozens of times on
+/// average.
+pub const SEEDS_FOR_ALL_ROWS: u64 = 2_000;
+
+/// What a campaign must meet: every row of the recovery table, with every fault that leads there,
+/// and every error that a caller of the engine can be told without a failing system around it.
+/// Errors of failing calls are for the campaign that fails every call site in turn.
+pub const EXPECTED: &[Row] = &[
+    row("append", "Closed", ""),
+    row("append", "Full", "allocate"),
+    row("append", "InvalidBatch", ""),
+    row("append", "OutcomeUnknown", "sync"),
+    row("append", "OutcomeUnknown", "write a batch to"),
+    row("append", "Poisoned", "sync"),
+    row("append", "Poisoned", "write a batch to"),
+    row("append", "PreconditionFailed", ""),
+    row("append", "ReadOnly", ""),
+    row("append", "TooLarge", ""),
+    row("open", "ForeignSegment", ""),
+    row("open", "InUse", ""),
+    row("open", "Io", "read"),
+    row("open", "Io", "sync"),
+    row("open", "Misnamed", ""),
+    row("open", "NotASegment", ""),
+    row("open", "Option", ""),
+    row("open", "Unsupported", ""),
+    row("recovery", CLEAN, "missing file"),
+    row("recovery", CLEAN, "missing header"),
+    row("recovery", CLEAN, "never written"),
+    row("recovery", CUT, "frame: another position"),
+    row("recovery", CUT, "frame: body checksum"),
+    row("recovery", CUT, "frame: commit checksum"),
+    row("recovery", CUT, "frame: does not follow"),
+    row("recovery", CUT, "frame: header checksum"),
+    row("recovery", CUT, "frame: trailer magic"),
+    row("recovery", CUT, "header: checksum"),
+    row("recovery", CUT, "header: magic"),
+    row("recovery", CUT, "missing header"),
+    row("recovery", CUT, "never written"),
+    row("recovery", "damage: a segment behind", "missing file"),
+    row("recovery", "damage: contents without a header", "header: checksum"),
+    row("recovery", "damage: contents without a header", "missing header"),
+    row("recovery", "damage: contradiction", "frame: forbidden"),
+    row("recovery", "damage: contradiction", "header: forbidden"),
+    row("recovery", "damage: length", "another length"),
+    row("recovery", "damage: length", "no length of a segment"),
+    row("recovery", "damage: sealed in front", "missing file"),
+    row("recovery", SYNCED, "another length"),
+    row("recovery", SYNCED, "frame: another position"),
+    row("recovery", SYNCED, "frame: body checksum"),
+    row("recovery", SYNCED, "frame: commit checksum"),
+    row("recovery", SYNCED, "frame: does not follow"),
+    row("recovery", SYNCED, "frame: forbidden"),
+    row("recovery", SYNCED, "frame: header checksum"),
+    row("recovery", SYNCED, "frame: trailer magic"),
+    row("recovery", SYNCED, "header: checksum"),
+    row("recovery", SYNCED, "header: forbidden"),
+    row("recovery", SYNCED, "missing file"),
+    row("recovery", SYNCED, "missing header"),
+    row("recovery", SYNCED, "never written"),
+    row("recovery", SYNCED, "no length of a segment"),
+    row("repair", "after a clean close", ""),
+    row("repair", "seal made again", ""),
+    row("repair", "unfinished removed", ""),
+];
+
+const CLEAN: &str = "clean end";
+const CUT: &str = "torn tail: cut";
+const SYNCED: &str = "damage: synced position above";

@@ -13,7 +13,7 @@
 //! ```
 
 use fastrand::Rng;
-use quipu::sim::{SimDisk, Survivors};
+use quipu::sim::{InFlight, SimDisk, Survivors};
 use quipu::{Durability, Log, OpenError, Options};
 
 use crate::check::{found, thorough};
@@ -44,6 +44,41 @@ pub struct Effort {
     pub go_on_one_in: u64,
     /// So many defects are done to a log at rest: one that was closed, or whose process was killed.
     pub decays: u64,
+    /// Whether the power is cut at every place of a recovery, with every subset, and not at one.
+    pub everywhere_in_recovery: bool,
+}
+
+impl Effort {
+    /// Runs scripts, and tries nothing on the way.
+    #[must_use]
+    pub fn nothing() -> Self {
+        let never = u64::MAX;
+        Self {
+            subsets_max: 0,
+            sampled: 0,
+            again_one_in: never,
+            kill_one_in: never,
+            look_one_in: never,
+            thorough_one_in: never,
+            go_on_one_in: never,
+            decays: 0,
+            everywhere_in_recovery: false,
+        }
+    }
+
+    /// All there is, for short scripts.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self {
+            subsets_max: 1 << 12,
+            sampled: 64,
+            again_one_in: 1,
+            kill_one_in: 1,
+            decays: 0,
+            everywhere_in_recovery: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Effort {
@@ -57,6 +92,7 @@ impl Default for Effort {
             thorough_one_in: 32,
             go_on_one_in: 16,
             decays: 32,
+            everywhere_in_recovery: false,
         }
     }
 }
@@ -197,7 +233,30 @@ impl Explorer {
         options: &Options,
         depth: Depth,
     ) -> Result<(), Found> {
+        if depth == Depth::Run && self.effort.everywhere_in_recovery {
+            for machine in points {
+                let in_flight = machine.in_flight();
+                let mut subsets = Subsets::new(&in_flight, IN_RECOVERY_MAX, IN_RECOVERY_SAMPLED);
+                while let Some(chosen) = subsets.next(&mut self.rng) {
+                    self.once_more((machine, &in_flight, chosen), model, options, depth)?;
+                }
+            }
+            return Ok(());
+        }
         let Some(machine) = self.rng.choice(points) else { return Ok(()) };
+        let in_flight = machine.in_flight();
+        let chosen = sample(&in_flight, &mut self.rng);
+        self.once_more((machine, &in_flight, chosen), model, options, depth)
+    }
+
+    /// The power is cut in the middle of a recovery, at one place, with one subset.
+    fn once_more(
+        &mut self,
+        (machine, in_flight, chosen): (&SimDisk, &[InFlight], Vec<usize>),
+        model: &Model,
+        options: &Options,
+        depth: Depth,
+    ) -> Result<(), Found> {
         let deeper = match depth {
             Depth::Run => Depth::Recovery,
             Depth::Recovery | Depth::RecoveryOfThat => Depth::RecoveryOfThat,
@@ -206,13 +265,11 @@ impl Explorer {
             Depth::Recovery => self.tally.inside_recovery += 1,
             Depth::Run | Depth::RecoveryOfThat => self.tally.inside_that += 1,
         }
-        let in_flight = machine.in_flight();
-        let chosen = sample(&in_flight, &mut self.rng);
         let disk = machine.if_rebooted(&Survivors::Chosen(chosen.clone()));
         self.state(&disk, (model, model.durable()), options, deeper).map_err(|error| {
             let effects = machine.effects();
             let what = format!("crash before effect {effects} of the recovery");
-            error.within(describe(&in_flight, &chosen)).within(what)
+            error.within(describe(in_flight, &chosen)).within(what)
         })
     }
 
@@ -283,6 +340,11 @@ impl Explorer {
         Submission { events, expectations: vec![], durability, idempotent: false }
     }
 }
+
+/// At a place in a recovery all subsets are tried where there are no more than so many, else a
+/// sample.
+const IN_RECOVERY_MAX: u64 = 32;
+const IN_RECOVERY_SAMPLED: u64 = 8;
 
 fn refused(error: OpenError) -> Found {
     Violation::Refused(error.to_string()).into()

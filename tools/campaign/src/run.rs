@@ -8,25 +8,43 @@ use quipu::{
 };
 
 use crate::check::{found, thorough};
-use crate::explore::Explorer;
+use crate::explore::{Effort, Explorer};
 use crate::model::{Model, Submission, Submitted};
 use crate::script::{Draft, End, Expectation, Life, Misuse, Script, Step};
 use crate::survivors::{describe, sample};
 use crate::violation::{Found, Violation};
 
-/// Runs a script to its end.
+/// What a script leaves behind.
+#[derive(Debug)]
+pub struct Left {
+    /// The machine.
+    pub disk: SimDisk,
+    /// What must be on it.
+    pub model: Model,
+    /// Options that suit it.
+    pub options: Options,
+}
+
+/// Runs a script to the end of its lives, and explores nothing.
+///
+/// # Errors
+/// The promise that is broken, and how to get there.
+pub fn play(script: &Script) -> Result<Left, Found> {
+    let mut explorer = Explorer::new(script.disk_seed, Effort::nothing());
+    let mut runner = Runner::new(script, &mut explorer);
+    runner.lives()?;
+    let options = runner.options(2);
+    Ok(Left { disk: runner.disk, model: runner.model, options })
+}
+
+/// Runs a script to its end, and once more without mishaps; explores every place.
 ///
 /// # Errors
 /// The promise that is broken, and how to get there.
 pub fn run(script: &Script, explorer: &mut Explorer) -> Result<(), Found> {
     explorer.tally.scripts += 1;
-    let disk = SimDisk::new(script.disk_seed);
-    disk.keep_history();
-    let mut runner =
-        Runner { script, explorer, disk, model: Model::default(), serial: 0, repeated: Vec::new() };
-    for (number, life) in script.lives.iter().enumerate() {
-        runner.life(life).map_err(|found| found.within(format!("in life {number}")))?;
-    }
+    let mut runner = Runner::new(script, explorer);
+    runner.lives()?;
     runner.last_life().map_err(|found| found.within("in the last life, without mishaps"))
 }
 
@@ -41,7 +59,20 @@ struct Runner<'a> {
     repeated: Vec<Submission>,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    fn new(script: &'a Script, explorer: &'a mut Explorer) -> Self {
+        let disk = SimDisk::new(script.disk_seed);
+        disk.keep_history();
+        Self { script, explorer, disk, model: Model::default(), serial: 0, repeated: Vec::new() }
+    }
+
+    fn lives(&mut self) -> Result<(), Found> {
+        for (number, life) in self.script.lives.iter().enumerate() {
+            self.life(life).map_err(|found| found.within(format!("in life {number}")))?;
+        }
+        Ok(())
+    }
+
     fn life(&mut self, life: &Life) -> Result<(), Found> {
         let options = self.options(life.segment_pages);
         life.mishaps.iter().for_each(|mishap| self.disk.fail(mishap.plan()));
