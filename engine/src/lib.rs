@@ -88,12 +88,8 @@ pub use read::stream::{ReadStream, ReadStreamEvents};
 pub use recovery::report::{LogEnd, RecoveryReport};
 pub use storage::{Preparation, StoreMode};
 
-/// The simulated disk, for the engine's tests and for those who embed it (feature `sim`).
 #[cfg(feature = "sim")]
-pub mod sim {
-    pub use crate::storage::Entry;
-    pub use crate::storage::sim::*;
-}
+pub use storage::sim;
 
 /// The storage beneath the engine, bare, for benchmarks that show what the engine adds (feature
 /// `floor`).

@@ -38,7 +38,12 @@ fn log_of_eight(disk: &SimDisk) -> Log {
 }
 
 fn closed() -> Files {
-    let disk = SimDisk::new(1);
+    closed_on(1)
+}
+
+/// The log's id is drawn from the disk's seed.
+fn closed_on(seed: u64) -> Files {
+    let disk = SimDisk::new(seed);
     log_of_eight(&disk).close().unwrap();
     let files = Files::of(&disk);
     let frames: Vec<usize> = (0..3).map(|sequence| files.frames(sequence).len()).collect();
@@ -242,7 +247,7 @@ fn renamed_copied_and_exchanged_segments_are_told() {
 
 #[test]
 fn a_segment_of_another_log_is_told() {
-    let (ours, other) = (closed(), closed());
+    let (ours, other) = (closed_on(1), closed_on(2));
     for sequence in 0..3 {
         let mut mixed = ours.clone();
         mixed.0.insert(segment(sequence), other.0[&segment(sequence)].clone());

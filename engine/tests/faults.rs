@@ -3,15 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
 use quipu::sim::{Errno, FaultPlan, Operation, SimDisk, Survivors};
-use quipu::{AppendError, Batch, Durability, Event, Log, OpenError, Options, Outcome, StoreMode};
-
-#[path = "common/oracle.rs"]
-mod oracle;
-#[path = "common/workload.rs"]
-mod workload;
-
-use oracle::Oracle;
-use workload::{Workload, for_seeds};
+use quipu::{AppendError, Batch, Durability, Event, Log, Options, Outcome, StoreMode};
 
 const MODES: [StoreMode; 2] = [StoreMode::Mapped, StoreMode::Positioned];
 
@@ -277,92 +269,4 @@ fn a_close_frame_that_fails_is_told() {
     // All else is durable: this is the close frame's own sync.
     disk.fail(FaultPlan::new(Operation::Sync, Errno::Io));
     assert!(matches!(log.close(), Err(AppendError::Poisoned(_))));
-}
-
-/// A run through everything with calls that fail at one place; nothing may be lost, be wrong, or
-/// panic. Answers whether anything was told to have failed.
-fn run_with(seed: u64, plan: FaultPlan) -> bool {
-    let disk = SimDisk::new(seed);
-    let mut workload = Workload::new(seed);
-    let mut oracle = Oracle::default();
-    let mut told = false;
-    // A log with something to recover: several segments, killed in the middle.
-    let log = Log::open_simulated(&disk, workload.options()).unwrap();
-    for _ in 0..25 {
-        workload.run(&log, &mut oracle);
-    }
-    let mut disk = disk.reboot(&Survivors::Random);
-    drop(log);
-    disk.fail(plan);
-    let mut killed = false;
-    for _ in 0..3 {
-        match Log::open_simulated(&disk, workload.options()) {
-            Err(OpenError::Io(_)) => told = true,
-            Err(other) => panic!("a call failed, and it was taken for more: {other}"),
-            Ok(log) => {
-                oracle.reopened(&log, killed);
-                killed = true;
-                for _ in 0..25 {
-                    match workload.step(&oracle) {
-                        workload::Step::Append(submission) => {
-                            let answer = log.append(submission.batch());
-                            told |= answer.as_ref().is_err_and(|error| {
-                                !matches!(
-                                    error,
-                                    AppendError::PreconditionFailed(_)
-                                        | AppendError::TooLarge { .. }
-                                )
-                            });
-                            oracle.answered(&submission, &answer);
-                        }
-                        workload::Step::Sync => match log.sync() {
-                            Ok(_) => oracle.synced(),
-                            Err(_) => told = true,
-                        },
-                    }
-                }
-            }
-        }
-        disk = disk.restart_process();
-    }
-    disk.heal();
-    let log = Log::open_simulated(&disk, workload.options()).unwrap();
-    oracle.reopened(&log, killed);
-    let disk = disk.reboot(&Survivors::Random);
-    let log = Log::open_simulated(&disk, workload.options()).unwrap();
-    oracle.reopened(&log, false);
-    told
-}
-
-#[test]
-fn every_call_may_fail_at_every_place_once_or_for_good() {
-    let operations = [
-        (Operation::List, 4),
-        (Operation::Lock, 4),
-        (Operation::Create, 8),
-        (Operation::Open, 40),
-        (Operation::Rename, 8),
-        (Operation::Remove, 4),
-        (Operation::SyncDirectory, 12),
-        (Operation::Length, 20),
-        (Operation::Prepare, 8),
-        (Operation::Read, 60),
-        (Operation::Write, 30),
-        (Operation::Sync, 60),
-        (Operation::Map, 30),
-        (Operation::Append, 60),
-    ];
-    for_seeds(3, |seed| {
-        let mut told = 0;
-        for (operation, places) in operations {
-            for nth in 1..=places {
-                for errno in [Errno::Io, Errno::NoSpace] {
-                    let plan = FaultPlan::new(operation, errno).nth(nth);
-                    told += u32::from(run_with(seed * 1000 + nth, plan.clone()));
-                    told += u32::from(run_with(seed * 1000 + nth, plan.from_then_on()));
-                }
-            }
-        }
-        assert!(told > 100, "the plans meet calls: {told}");
-    });
 }

@@ -41,6 +41,11 @@ pub(crate) fn fix_frame(bytes: &mut [u8], salt: Salt, offset: ByteOffset) {
 pub(crate) fn fix_segment_header(block: &mut [u8]) {
     put(block, segment::MAGIC, &segment::MAGIC_VALUE);
     put(block, segment::FORMAT_VERSION, &quipu_format::layout::FORMAT_VERSION.to_le_bytes());
+    fix_segment_checksum(block);
+}
+
+/// Makes the checksum of a segment header right.
+pub(crate) fn fix_segment_checksum(block: &mut [u8]) {
     put(block, segment::CHECKSUM, &[0; 4]);
     let sum = crc32c_append(0, &block[..segment::BYTES]);
     put(block, segment::CHECKSUM, &sum.to_le_bytes());

@@ -1,5 +1,6 @@
 //! Goal: every input of the corpora passes its target on stable, too, and the corpora reach what
-//! lies behind the checksums. `QUIPU_WRITE_CORPUS=1` makes the seeds again from the golden files.
+//! lies behind the checksums. `QUIPU_WRITE_CORPUS=1` makes the seeds again, those of the format from
+//! the golden files.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a failed unwrap fails the test
 
 use std::collections::BTreeMap;
@@ -93,6 +94,79 @@ fn segment_seeds() -> Seeds {
     seeds
 }
 
+/// Every log that inputs begin with, each operation on one of many segments, and raw files.
+fn directory_seeds() -> Seeds {
+    let mut seeds: Seeds = (0..8).map(|log| (format!("log-{log}"), vec![log << 3])).collect();
+    const CLOSED: u8 = 3 << 3;
+    const KILLED: u8 = 4 << 3;
+    const BUFFERED: u8 = 5 << 3;
+    let at = |place: u16| place.to_le_bytes();
+    let [first, frames, page] = [at(0), at(4096), at(4096)];
+    let operations: [(&str, u8, Vec<u8>); 34] = [
+        ("bytes-put", CLOSED, [&[0, 1], &frames[..], &[2, 7, 7]].concat()),
+        ("magic-of-another-kind", CLOSED, [&[0, 1], &first[..], &[2, 7, 7]].concat()),
+        ("bit-flipped", CLOSED, [&[1, 2], &frames[..], &[0]].concat()),
+        ("last-bit-flipped", KILLED, [&[1, 0], &at(4096 + 1500)[..], &[0]].concat()),
+        ("page-zeroed", CLOSED, [&[2, 0], &frames[..], &page].concat()),
+        ("header-zeroed", CLOSED, [&[2, 1], &first[..], &page].concat()),
+        ("page-copied", CLOSED, [&[3, 0, 1], &frames[..], &frames, &page].concat()),
+        ("cut-short", CLOSED, [&[4, 1], &at(5000)[..]].concat()),
+        ("grown", CLOSED, [&[4, 2], &at(12_288)[..]].concat()),
+        ("deleted", CLOSED, vec![5, 1]),
+        ("renamed", CLOSED, vec![6, 2, 5]),
+        ("copied", CLOSED, vec![7, 0, 7]),
+        ("prepared-and-unfinished", CLOSED, vec![8, 5, 2, 8, 230, 1, 8, 255, 0]),
+        ("frame-with-flags", CLOSED, vec![10, 1, 2, 2, 1, 1]),
+        ("frame-synced-to-the-end", KILLED, vec![10, 0, 2, 8, 0, 2]),
+        ("frame-with-another-body", CLOSED, vec![11, 1, 2, 100, 0, 200]),
+        ("header-of-a-newer-format", CLOSED, vec![12, 1, 1, 1, 2]),
+        ("header-of-another-capacity", CLOSED, vec![12, 1, 6, 3, 14]),
+        ("close-that-runs-back-behind", KILLED, vec![13, 0, 2, 0, 0, 0, 13, 0, 1, 1, 0, 0]),
+        ("batch-of-a-new-stream-behind", KILLED, vec![13, 0, 3, 1, 3, 0]),
+        (
+            "sealed-and-linked",
+            KILLED,
+            vec![13, 0, 0, 0, 0, 0, 8, 1, 3, 14, 1, 0, 13, 1, 3, 0, 3, 0],
+        ),
+        ("linked-and-the-seal-missing", KILLED, vec![8, 1, 2, 14, 1, 1, 13, 1, 3, 0, 3, 0]),
+        (
+            "missing-seal-without-room",
+            KILLED,
+            [&[13, 0, 2, 0, 0, 0].repeat(36)[..], &[8, 1, 2, 14, 1, 1]].concat(),
+        ),
+        ("sealed-and-nothing-behind", KILLED, vec![13, 0, 0, 0, 0, 0]),
+        ("only-batch-of-a-closed-log", 1 << 3, [&[1, 0], &at(4200)[..], &[0]].concat()),
+        ("stream-named-twice", KILLED, vec![13, 0, 3, 0, 0x33, 0]),
+        ("stream-with-a-version-left-out", KILLED, vec![13, 0, 3, 0, 3, 1]),
+        ("last-frame-with-flags", KILLED, vec![10, 0, 4, 2, 1, 1]),
+        ("first-segment-gone-and-one-prepared", 0, vec![8, 1, 2, 5, 0]),
+        ("only-header-zeroed", KILLED, [&[2, 0], &first[..], &page].concat()),
+        (
+            "torn-with-a-frame-behind",
+            BUFFERED,
+            [&[11, 4, 1], &at(30)[..], &[9, 1, 4], &at(4600), &[1]].concat(),
+        ),
+        ("magic-half-written", CLOSED, [&[0, 4], &first[..], &[3, 0, 0, 0]].concat()),
+        ("later-segments-left", 6 << 3, [&[8, 5, 2, 1, 2], &at(4700)[..], &[1]].concat()),
+        ("repair-cut-off", KILLED, [&[2, 0], &at(5000)[..], &page, &[15, 0, 3]].concat()),
+    ];
+    for (name, log, operation) in operations {
+        seeds.insert(name.into(), [&[log], &operation[..]].concat());
+    }
+    for (name, file) in golden() {
+        if ["many-batches", "torn-body", "header-cut-short"].contains(&&*name) {
+            let bytes = without_zeros(&file);
+            let length = (bytes.len() as u16).to_le_bytes();
+            let pages = if bytes.len() < 4096 { 0 } else { 2 };
+            seeds.insert(
+                format!("raw-{name}"),
+                [&[FLAG_RAW, 0, pages], &length[..], bytes].concat(),
+            );
+        }
+    }
+    seeds
+}
+
 /// Runs a target over its corpus; gives how many of the inputs decoded.
 fn run(name: &str, target: impl Fn(&[u8]) -> bool, seeds: &Seeds) -> usize {
     let directory = corpus(name);
@@ -101,7 +175,7 @@ fn run(name: &str, target: impl Fn(&[u8]) -> bool, seeds: &Seeds) -> usize {
             std::fs::write(directory.join(seed), expected).unwrap();
         }
         let found = std::fs::read(directory.join(seed)).unwrap();
-        assert_eq!(found, *expected, "{name}/{seed} is not what the golden files give");
+        assert_eq!(found, *expected, "{name}/{seed} is not what it is made of");
     }
     let mut paths: Vec<_> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -132,6 +206,12 @@ fn segments_of_the_corpus_pass() {
 }
 
 #[test]
+fn directories_of_the_corpus_pass() {
+    let decoded = run("recover_directory", quipu_fuzz::recover_directory, &directory_seeds());
+    assert!(decoded >= 20, "{decoded}");
+}
+
+#[test]
 fn short_inputs_pass_every_target() {
     for length in 0..300 {
         for flags in 0..8 {
@@ -140,6 +220,7 @@ fn short_inputs_pass_every_target() {
             quipu_fuzz::decode_segment_header(&data);
             quipu_fuzz::decode_frame(&data);
             quipu_fuzz::scan_segment(&data);
+            quipu_fuzz::recover_directory(&data[..length.min(30)]);
         }
     }
 }

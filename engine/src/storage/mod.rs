@@ -23,7 +23,7 @@ pub(crate) mod latch;
 pub(crate) mod os;
 pub(crate) mod raw;
 #[cfg(feature = "sim")]
-pub(crate) mod sim;
+pub mod sim;
 
 pub use io_error::IoError;
 use raw::{Region, RegionWriter};
@@ -112,7 +112,7 @@ pub(crate) enum LockError {
     Io(io::Error),
 }
 
-/// One entry of a [`Directory`]; public as part of the simulated disk.
+/// One entry of a directory; public as part of the simulated disk.
 #[cfg_attr(not(feature = "sim"), allow(unreachable_pub))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

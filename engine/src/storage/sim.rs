@@ -1,9 +1,38 @@
 //! The simulated disk: every crash, failed call and decayed sector that a log must live with, from
 //! one seed.
 //!
-//! A [`SimDisk`] is a [`Directory`](super::Directory) in memory. Live bytes, which the running
+//! A [`SimDisk`] is a log's directory in memory. Live bytes, which the running
 //! machine sees, and durable bytes, which a power cut leaves, are kept apart. Driven by one thread,
 //! the same seed and the same calls give the same bytes; it may be used from several threads.
+//!
+//! # Crash-testing what is built on Quipu
+//!
+//! Whoever keeps a log can run it on a simulated disk, cut the power at any moment, let the disk keep
+//! any part of what was not synced, and look whether their own promises hold. The same seed gives
+//! the same run. `examples/crash_test_your_store.rs` is a whole store that does so.
+//!
+//! ```
+//! use quipu::sim::{SimDisk, Survivors};
+//! use quipu::{Batch, Event, Log};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! for seed in 0..100 {
+//!     let disk = SimDisk::new(seed);
+//!     disk.crash_after(seed); // so many effects on the disk happen, and no more
+//!     let mut acknowledged = 0;
+//!     if let Ok(log) = Log::open_simulated(&disk, Log::options().segment_bytes(8 << 10)) {
+//!         while log.append(Batch::new().event("order-1", Event::new("Placed", "one"))).is_ok() {
+//!             acknowledged += 1;
+//!         }
+//!     }
+//!     let disk = disk.reboot(&Survivors::Random); // any part of the unsynced is there
+//!     let log = Log::open_simulated(&disk, Log::options().segment_bytes(8 << 10))?;
+//!     let found = log.read_stream("order-1", ..).into_iter().count();
+//!     assert!(found == acknowledged || found == acknowledged + 1, "seed {seed}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # The faults
 //!
@@ -50,7 +79,7 @@ pub use decay::{Decay, Missed, Place};
 pub use fault::{Errno, FaultPlan, Operation, is_machine_down};
 pub use survivors::{InFlight, Survivors, Unsynced};
 
-use super::Entry;
+pub use super::Entry;
 use image::Image;
 use state::{SimInode, State};
 
@@ -173,6 +202,18 @@ impl SimDisk {
     pub fn restart_process(&self) -> Self {
         let process = self.state.lock().restart_process();
         Self { state: Arc::clone(&self.state), process }
+    }
+
+    /// Kills the process after so many more calls of any kind: the one after them fails, and all
+    /// that follow, until [`SimDisk::restart_process`] gives the next process.
+    pub fn kill_after(&self, calls: u64) {
+        self.state.lock().kill_after(calls);
+    }
+
+    /// Tells `observer` of each call from now on, right before anything comes of it and on the
+    /// thread that makes it. It must not use the disk.
+    pub fn observe(&self, observer: impl FnMut(Operation) + Send + 'static) {
+        self.state.lock().observe(Some(state::Observer(Box::new(observer))));
     }
 
     /// Adds a plan for calls to fail. With several that fit a call, the first added is taken.

@@ -40,6 +40,9 @@ impl Life {
 
 impl Mishap {
     fn draw(draw: &mut impl Draw) -> Self {
+        if draw.one_in(6) {
+            return Self::Kill { call: draw.below(160) };
+        }
         let operation = *draw.choose(&[
             Operation::List,
             Operation::Lock,
@@ -63,7 +66,8 @@ impl Mishap {
         ]);
         let error = *draw.choose(&[Errno::Io, Errno::NoSpace, Errno::TooManyFiles]);
         let most = *draw.choose(&[2, 8, 30]);
-        Self { operation, error, nth: draw.between(1, most), for_good: draw.one_in(3) }
+        let (nth, for_good) = (draw.between(1, most), draw.one_in(3));
+        Self::Failure { operation, error, nth, for_good, stored: None }
     }
 }
 

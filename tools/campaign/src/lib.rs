@@ -30,6 +30,7 @@ pub mod parallel;
 pub mod run;
 pub mod script;
 pub mod shrink;
+pub mod sites;
 pub mod survivors;
 pub mod tally;
 pub mod violation;

@@ -2,7 +2,9 @@
 //!
 //! Owns: [`run`]. May call: explore, check, the model, the engine on the simulated disk.
 
-use quipu::sim::{SimDisk, Survivors};
+use std::sync::{Arc, Mutex};
+
+use quipu::sim::{Operation, SimDisk, Survivors};
 use quipu::{
     AppendError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options, Version,
 };
@@ -11,6 +13,7 @@ use crate::check::{found, thorough};
 use crate::explore::{Effort, Explorer};
 use crate::model::{Model, Submission, Submitted};
 use crate::script::{Draft, End, Expectation, Life, Misuse, Script, Step};
+use crate::sites::{Names, Site};
 use crate::survivors::{describe, sample};
 use crate::violation::{Found, Violation};
 
@@ -37,6 +40,54 @@ pub fn play(script: &Script) -> Result<Left, Found> {
     Ok(Left { disk: runner.disk, model: runner.model, options })
 }
 
+/// A call on the disk.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// In which life.
+    pub life: usize,
+    /// The how manieth call of that life, from 0.
+    pub number: u64,
+    /// What it was.
+    pub operation: Operation,
+    /// The how manieth of its kind in that life, from 1.
+    pub nth: u64,
+    /// From where in the engine.
+    pub site: Site,
+}
+
+/// Runs a script to the end of its lives, explores nothing, and gives all calls on the disk.
+///
+/// # Errors
+/// The promise that is broken, and how to get there.
+pub fn trace(script: &Script, names: &Arc<Mutex<Names>>) -> Result<Vec<Call>, Found> {
+    let mut explorer = Explorer::new(script.disk_seed, Effort::nothing());
+    let mut runner = Runner::new(script, &mut explorer);
+    runner.watcher = Some(Watcher { names: Arc::clone(names), calls: Arc::default() });
+    runner.lives()?;
+    let calls = runner.watcher.map(|watcher| watcher.calls).unwrap_or_default();
+    let calls = std::mem::take(&mut *calls.lock().unwrap_or_else(|held| held.into_inner()));
+    Ok(calls)
+}
+
+/// Takes down every call.
+#[derive(Clone)]
+struct Watcher {
+    names: Arc<Mutex<Names>>,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Watcher {
+    fn see(&self, life: usize, operation: Operation) {
+        let mut names = self.names.lock().unwrap_or_else(|held| held.into_inner());
+        let mut calls = self.calls.lock().unwrap_or_else(|held| held.into_inner());
+        let of_life = calls.iter().rev().take_while(|call| call.life == life);
+        let number = of_life.clone().count() as u64;
+        let nth = of_life.filter(|call| call.operation == operation).count() as u64 + 1;
+        let site = names.here(operation);
+        calls.push(Call { life, number, operation, nth, site });
+    }
+}
+
 /// Runs a script to its end, and once more without mishaps; explores every place.
 ///
 /// # Errors
@@ -57,17 +108,30 @@ struct Runner<'a> {
     serial: u64,
     /// Idempotent batches, to be submitted again.
     repeated: Vec<Submission>,
+    watcher: Option<Watcher>,
+    /// Which life it is, from 0.
+    number: usize,
 }
 
 impl<'a> Runner<'a> {
     fn new(script: &'a Script, explorer: &'a mut Explorer) -> Self {
         let disk = SimDisk::new(script.disk_seed);
         disk.keep_history();
-        Self { script, explorer, disk, model: Model::default(), serial: 0, repeated: Vec::new() }
+        Self {
+            script,
+            explorer,
+            disk,
+            model: Model::default(),
+            serial: 0,
+            repeated: Vec::new(),
+            watcher: None,
+            number: 0,
+        }
     }
 
     fn lives(&mut self) -> Result<(), Found> {
         for (number, life) in self.script.lives.iter().enumerate() {
+            self.number = number;
             self.life(life).map_err(|found| found.within(format!("in life {number}")))?;
         }
         Ok(())
@@ -75,7 +139,8 @@ impl<'a> Runner<'a> {
 
     fn life(&mut self, life: &Life) -> Result<(), Found> {
         let options = self.options(life.segment_pages);
-        life.mishaps.iter().for_each(|mishap| self.disk.fail(mishap.plan()));
+        self.watch();
+        life.mishaps.iter().for_each(|mishap| mishap.plan(&self.disk));
         let may_fail = !life.mishaps.is_empty();
         let Some(log) = self.open(&options, may_fail)? else {
             self.disk.heal();
@@ -94,6 +159,14 @@ impl<'a> Runner<'a> {
         self.disk.heal();
         self.disk.set_capacity(None);
         Ok(())
+    }
+
+    /// From here on calls are taken down, if anybody wants them.
+    fn watch(&self) {
+        if let Some(watcher) = self.watcher.clone() {
+            let life = self.number;
+            self.disk.observe(move |operation| watcher.see(life, operation));
+        }
     }
 
     /// What is left can be worked with, and closed; and then it stays.

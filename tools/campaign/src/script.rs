@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use quipu::sim::{Errno, FaultPlan, Operation};
+use quipu::sim::{Errno, FaultPlan, Operation, SimDisk};
 use quipu::{Durability, Preparation, StoreMode};
 
 /// Several lives of one log.
@@ -35,17 +35,27 @@ pub struct Life {
     pub end: End,
 }
 
-/// A call that fails.
+/// A call on the disk that does not go well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mishap {
-    /// Which kind of call.
-    pub operation: Operation,
-    /// With what.
-    pub error: Errno,
-    /// The how manieth of its kind, from 1.
-    pub nth: u64,
-    /// Whether all calls behind it fail too.
-    pub for_good: bool,
+pub enum Mishap {
+    /// It fails.
+    Failure {
+        /// Which kind of call.
+        operation: Operation,
+        /// With what.
+        error: Errno,
+        /// The how manieth of its kind, from 1.
+        nth: u64,
+        /// Whether all calls behind it fail too.
+        for_good: bool,
+        /// How much a store has stored by then, in bytes; drawn, if it is not given.
+        stored: Option<u64>,
+    },
+    /// The process is killed in it.
+    Kill {
+        /// The how manieth of all calls, from 0.
+        call: u64,
+    },
 }
 
 /// One thing that a caller does.
@@ -141,12 +151,40 @@ pub enum End {
 /// Streams by number.
 pub const STREAMS: [&str; 6] = ["a", "b", "c", "order-1", "order-2", "a stream with a longer name"];
 
-impl Mishap {
-    /// The plan for the simulated disk.
+impl Draft {
+    /// A durable batch that takes half of the smallest segment.
     #[must_use]
-    pub fn plan(&self) -> FaultPlan {
-        let plan = FaultPlan::new(self.operation, self.error).nth(self.nth);
-        if self.for_good { plan.from_then_on() } else { plan }
+    pub fn large() -> Self {
+        let events = vec![DraftEvent { stream: 0, payload_bytes: 1900 }];
+        let (expectations, durability) = (Vec::new(), Durability::Sync);
+        Self { events, expectations, durability, idempotent: false }
+    }
+}
+
+impl Mishap {
+    /// Plans it on the simulated disk.
+    pub fn plan(&self, disk: &SimDisk) {
+        match *self {
+            Self::Kill { call } => disk.kill_after(call),
+            Self::Failure { operation, error, nth, for_good, stored } => {
+                let plan = FaultPlan::new(operation, error).nth(nth);
+                let plan = if for_good { plan.from_then_on() } else { plan };
+                disk.fail(stored.map_or(plan.clone(), |bytes| plan.storing(bytes)));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Mishap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill { call } => write!(f, "in call {call} on the disk the process is killed"),
+            Self::Failure { operation, error, nth, for_good, stored } => {
+                let until = if *for_good { " and all after it" } else { "" };
+                write!(f, "{operation:?} number {nth}{until} will fail with {error:?}")?;
+                stored.map_or(Ok(()), |bytes| write!(f, ", {bytes} bytes of it stored"))
+            }
+        }
     }
 }
 
@@ -161,9 +199,8 @@ impl fmt::Display for Script {
 impl fmt::Display for Life {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "open, segments of {} KiB", self.segment_pages * 4)?;
-        for Mishap { operation, error, nth, for_good } in &self.mishaps {
-            let until = if *for_good { " and all after it" } else { "" };
-            writeln!(f, "  {operation:?} number {nth}{until} will fail with {error:?}")?;
+        for mishap in &self.mishaps {
+            writeln!(f, "  {mishap}")?;
         }
         for (number, step) in self.steps.iter().enumerate() {
             writeln!(f, "  {number:2}. {step}")?;

@@ -1,6 +1,7 @@
 //! All that the simulated machine has: its files, its names, its faults, its clock of effects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -41,6 +42,19 @@ pub(super) struct State {
     next_id: FileId,
     /// The machine before each effect, where somebody wants to have that.
     crash_points: Option<Vec<State>>,
+    /// Told of each call.
+    observer: Option<Observer>,
+    /// After so many more calls the process is killed.
+    kill_in: Option<u64>,
+}
+
+/// Somebody who is told of each call.
+pub(super) struct Observer(pub(super) Box<dyn FnMut(Operation) + Send>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// One file, whatever its name.
@@ -77,6 +91,8 @@ impl State {
             files: BTreeMap::new(),
             next_id: 0,
             crash_points: None,
+            observer: None,
+            kill_in: None,
         }
     }
 
@@ -88,6 +104,17 @@ impl State {
         }
         if process != self.process {
             return Err(Gone::ProcessKilled.into());
+        }
+        if let Some(Observer(observer)) = &mut self.observer {
+            observer(operation);
+        }
+        match &mut self.kill_in {
+            Some(0) => {
+                self.restart_process();
+                return Err(Gone::ProcessKilled.into());
+            }
+            Some(calls) => *calls -= 1,
+            None => {}
         }
         if operation.is_effect() {
             if self.crash_at == Some(self.effects) {
@@ -190,6 +217,7 @@ impl State {
 
     pub(super) fn restart_process(&mut self) -> u32 {
         self.process += 1;
+        self.kill_in = None;
         self.lock = None;
         for inode in self.files.values_mut() {
             // The dead process may still hold a writer in the memory it had mapped.
@@ -218,7 +246,17 @@ impl State {
             files: self.files.iter().map(copy).collect(),
             next_id: self.next_id,
             crash_points: None,
+            observer: None,
+            kill_in: None,
         }
+    }
+
+    pub(super) fn observe(&mut self, observer: Option<Observer>) {
+        self.observer = observer;
+    }
+
+    pub(super) fn kill_after(&mut self, calls: u64) {
+        self.kill_in = Some(calls);
     }
 
     /// Begins or ends the taking of crash points.
