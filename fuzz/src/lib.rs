@@ -18,12 +18,14 @@ mod edit;
 mod forge;
 mod input;
 mod logs;
+mod operations;
 mod recover_directory;
 mod repair;
 mod scan_segment;
 
 pub use decode_frame::decode_frame;
 pub use decode_segment_header::decode_segment_header;
+pub use operations::operations;
 pub use recover_directory::{directory_bytes, recover_directory};
 pub use scan_segment::scan_segment;
 

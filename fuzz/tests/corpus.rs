@@ -167,6 +167,16 @@ fn directory_seeds() -> Seeds {
     seeds
 }
 
+/// Scripts as they are drawn, without and with calls that fail.
+fn operation_seeds() -> Seeds {
+    let seed = |number: u8| {
+        let mut rng = fastrand::Rng::with_seed(u64::from(number));
+        let choices: Vec<u8> = (0..rng.usize(0..500)).map(|_| rng.u8(..)).collect();
+        (format!("script-{number:02}"), [&[number], &choices[..]].concat())
+    };
+    (0..24).map(seed).collect()
+}
+
 /// Runs a target over its corpus; gives how many of the inputs decoded.
 fn run(name: &str, target: impl Fn(&[u8]) -> bool, seeds: &Seeds) -> usize {
     let directory = corpus(name);
@@ -212,6 +222,13 @@ fn directories_of_the_corpus_pass() {
 }
 
 #[test]
+fn operations_of_the_corpus_pass() {
+    let tries_much = |data: &[u8]| quipu_fuzz::operations(data) > 100;
+    let decoded = run("operations", tries_much, &operation_seeds());
+    assert!(decoded >= 10, "{decoded}");
+}
+
+#[test]
 fn short_inputs_pass_every_target() {
     for length in 0..300 {
         for flags in 0..8 {
@@ -221,6 +238,7 @@ fn short_inputs_pass_every_target() {
             quipu_fuzz::decode_frame(&data);
             quipu_fuzz::scan_segment(&data);
             quipu_fuzz::recover_directory(&data[..length.min(30)]);
+            quipu_fuzz::operations(&data[..length.min(10)]);
         }
     }
 }
