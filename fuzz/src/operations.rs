@@ -2,7 +2,7 @@
 
 use quipu_campaign::campaign::attempt;
 use quipu_campaign::draw::Bytes;
-use quipu_campaign::explore::Effort;
+use quipu_campaign::effort::Effort;
 use quipu_campaign::script::Script;
 
 /// Reads a script from `data`, two bytes a choice, runs it, and cuts the power before every effect of

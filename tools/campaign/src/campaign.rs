@@ -7,7 +7,8 @@
 
 use fastrand::Rng;
 
-use crate::explore::{Effort, Explorer};
+use crate::effort::Effort;
+use crate::explore::Explorer;
 use crate::parallel::{Cases, caught};
 use crate::run::run;
 use crate::script::Script;

@@ -13,7 +13,8 @@ use quipu::{Durability, Preparation, StoreMode};
 
 use crate::decay::AtRest;
 use crate::defect::Defect;
-use crate::explore::{Effort, Explorer};
+use crate::effort::Effort;
+use crate::explore::Explorer;
 use crate::parallel::{Cases, FirstFailure};
 use crate::run::{play, run};
 use crate::script::{Draft, DraftEvent, End, Expectation, Life, Script, Step};

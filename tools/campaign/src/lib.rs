@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod campaign;
 pub mod check;
 pub mod coverage;
@@ -22,6 +23,7 @@ pub mod decay;
 pub mod defect;
 pub mod draw;
 mod drawn;
+pub mod effort;
 pub mod exhaust;
 pub mod explore;
 pub mod image;

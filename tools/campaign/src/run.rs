@@ -4,16 +4,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use quipu::sim::{Operation, SimDisk, Survivors};
+use quipu::sim::{SimDisk, Survivors};
 use quipu::{
     AppendError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options, Version,
 };
 
+use crate::calls::{Call, Names, Watcher};
 use crate::check::{found, thorough};
-use crate::explore::{Effort, Explorer};
+use crate::effort::Effort;
+use crate::explore::Explorer;
 use crate::model::{Model, Submission, Submitted};
 use crate::script::{Draft, End, Expectation, Life, Misuse, Script, Step};
-use crate::sites::{Names, Site};
 use crate::survivors::{describe, sample};
 use crate::violation::{Found, Violation};
 
@@ -40,21 +41,6 @@ pub fn play(script: &Script) -> Result<Left, Found> {
     Ok(Left { disk: runner.disk, model: runner.model, options })
 }
 
-/// A call on the disk.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// In which life.
-    pub life: usize,
-    /// The how manieth call of that life, from 0.
-    pub number: u64,
-    /// What it was.
-    pub operation: Operation,
-    /// The how manieth of its kind in that life, from 1.
-    pub nth: u64,
-    /// From where in the engine.
-    pub site: Site,
-}
-
 /// Runs a script to the end of its lives, explores nothing, and gives all calls on the disk.
 ///
 /// # Errors
@@ -62,30 +48,10 @@ pub struct Call {
 pub fn trace(script: &Script, names: &Arc<Mutex<Names>>) -> Result<Vec<Call>, Found> {
     let mut explorer = Explorer::new(script.disk_seed, Effort::nothing());
     let mut runner = Runner::new(script, &mut explorer);
-    runner.watcher = Some(Watcher { names: Arc::clone(names), calls: Arc::default() });
+    let watcher = Watcher::new(names);
+    runner.watcher = Some(watcher.clone());
     runner.lives()?;
-    let calls = runner.watcher.map(|watcher| watcher.calls).unwrap_or_default();
-    let calls = std::mem::take(&mut *calls.lock().unwrap_or_else(|held| held.into_inner()));
-    Ok(calls)
-}
-
-/// Takes down every call.
-#[derive(Clone)]
-struct Watcher {
-    names: Arc<Mutex<Names>>,
-    calls: Arc<Mutex<Vec<Call>>>,
-}
-
-impl Watcher {
-    fn see(&self, life: usize, operation: Operation) {
-        let mut names = self.names.lock().unwrap_or_else(|held| held.into_inner());
-        let mut calls = self.calls.lock().unwrap_or_else(|held| held.into_inner());
-        let of_life = calls.iter().rev().take_while(|call| call.life == life);
-        let number = of_life.clone().count() as u64;
-        let nth = of_life.filter(|call| call.operation == operation).count() as u64 + 1;
-        let site = names.here(operation);
-        calls.push(Call { life, number, operation, nth, site });
-    }
+    Ok(watcher.take())
 }
 
 /// Runs a script to its end, and once more without mishaps; explores every place.

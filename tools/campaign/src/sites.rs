@@ -1,6 +1,6 @@
 //! Every place in the engine that calls the disk, failed in turn.
 //!
-//! Owns: [`SiteCampaign`], [`Site`], [`Outcomes`]. May call: run, the simulated disk.
+//! Owns: [`SiteCampaign`], [`Outcomes`]. May call: calls, run, the simulated disk.
 //!
 //! Scripts are run once with an observer on the disk, which looks up from where in the engine each
 //! call comes. Then each place is failed: with `EIO`, with `ENOSPC`, in the middle of a store, and by
@@ -13,31 +13,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
-use backtrace::Backtrace;
 use fastrand::Rng;
 use quipu::StoreMode;
 use quipu::sim::{Errno, Operation};
 
+use crate::calls::{Call, Names, Site};
 use crate::coverage::{Coverage, Row};
-use crate::explore::{Effort, Explorer};
+use crate::effort::Effort;
+use crate::explore::Explorer;
 use crate::parallel::{Cases, FirstFailure};
-use crate::run::{Call, run, trace};
+use crate::run::{run, trace};
 use crate::script::{Draft, End, Life, Mishap, Script, Step};
 use crate::tally::Tally;
 use crate::violation::Found;
-
-/// A place in the engine's source that calls the disk.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Site {
-    /// The file, below the engine's `src`.
-    pub file: String,
-    /// The line.
-    pub line: u32,
-    /// The function around it.
-    pub function: String,
-    /// What is called, by its name in the simulated disk.
-    pub operation: String,
-}
 
 /// How a place is failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -323,58 +311,3 @@ the engine's source.
 | place | call | EIO | ENOSPC | part stored | process killed |
 |---|---|---|---|---|---|
 ";
-
-/// Looks up places, each once.
-#[derive(Debug, Default)]
-pub struct Names {
-    known: HashMap<Vec<usize>, Site>,
-}
-
-impl Names {
-    /// From where in the engine the running call comes.
-    pub fn here(&mut self, operation: Operation) -> Site {
-        let mut trace = Backtrace::new_unresolved();
-        let addresses: Vec<usize> =
-            trace.frames().iter().take(FRAMES).map(|frame| frame.ip() as usize).collect();
-        let look_up = || {
-            trace.resolve();
-            resolved(&trace, operation)
-        };
-        self.known.entry(addresses).or_insert_with(look_up).clone()
-    }
-}
-
-/// How many callers tell one place from another.
-const FRAMES: usize = 24;
-
-/// The innermost line of the engine that is none of its storage, and the function around it.
-fn resolved(trace: &Backtrace, operation: Operation) -> Site {
-    let mut found: Option<Site> = None;
-    for symbol in trace.frames().iter().flat_map(|frame| frame.symbols()) {
-        let file = symbol.filename().and_then(|file| file.to_str()).unwrap_or_default();
-        let Some((_, file)) = file.rsplit_once("engine/src/") else { continue };
-        if file.starts_with("storage") || found.as_ref().is_some_and(|found| found.file != file) {
-            continue;
-        }
-        let site = found.get_or_insert_with(|| Site {
-            file: file.to_owned(),
-            line: symbol.lineno().unwrap_or_default(),
-            function: String::new(),
-            operation: format!("{operation:?}"),
-        });
-        // A closure has the name of the function around it.
-        let name = symbol.name().map(|name| format!("{name:#}")).unwrap_or_default();
-        if let Some(function) = function_name(&name) {
-            function.clone_into(&mut site.function);
-            break;
-        }
-    }
-    let operation = format!("{operation:?}");
-    let nowhere = || Site { file: "?".to_owned(), line: 0, function: "?".to_owned(), operation };
-    found.unwrap_or_else(nowhere)
-}
-
-/// The function's own name; `None` for a closure without one.
-fn function_name(name: &str) -> Option<&str> {
-    name.split("::").filter(|part| !part.contains(['{', '<', '>'])).last()
-}

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 use quipu_campaign::campaign::{Campaign, one};
+use quipu_campaign::effort::Effort;
 use quipu_campaign::exhaust::Exhaustion;
-use quipu_campaign::explore::Effort;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
