@@ -182,7 +182,8 @@ impl<'a> AtRest<'a> {
         let expected = expectation((&self.image, &self.items), &after);
         // Every byte of every segment is read, and what cannot be read is no end of a log.
         let mut unreadable = defects.iter().filter_map(Defect::unreadable);
-        let is_unreadable = unreadable.any(|(file, _)| after.files().contains_key(file));
+        let is_segment = |file| sequence_of(file).is_some() && after.files().contains_key(file);
+        let is_unreadable = unreadable.any(|(file, _)| is_segment(file));
         if expected.is_old_state && !is_unreadable {
             tally.coverage.count(OLD_STATE);
             return Ok(());
