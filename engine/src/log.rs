@@ -6,6 +6,7 @@
 //! Invariant: the directory's lock is held until the writer has ended, in whatever way.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::Arc;
@@ -457,12 +458,20 @@ fn pipeline(
 
 fn os_directory(path: &Path, create: bool) -> Result<Arc<dyn Directory>, OpenError> {
     let shown = || path.display().to_string();
+    let mut is_missing = false;
     // The path, or what stands where one of its parents should be.
-    let there = path.ancestors().find(|path| path.exists());
-    if let Some(there) = there.filter(|there| !there.is_dir()) {
-        return Err(OpenError::NotADirectory { path: there.display().to_string() });
+    for place in path.ancestors() {
+        match std::fs::metadata(place) {
+            Ok(about) if about.is_dir() => break,
+            Ok(_) => return Err(OpenError::NotADirectory { path: place.display().to_string() }),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => is_missing = true,
+                // That it cannot be looked at says nothing about whether it is there.
+                _ => return Err(not_writable("open", shown(), error, create)),
+            },
+        }
     }
-    if !create && !path.exists() {
+    if is_missing && !create {
         return Err(OpenError::NoLog { directory: shown() });
     }
     let opened = match create {

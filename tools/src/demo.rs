@@ -14,13 +14,12 @@ pub mod writer;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use quipu::Log;
 
+use crate::interrupt;
 use crate::number::{counted, grouped};
 use crate::outcome::Outcome;
 use crate::verify;
@@ -45,12 +44,8 @@ const LIFE: std::ops::Range<Duration> = Duration::from_millis(200)..Duration::fr
 
 /// Holds the demo and says what happens.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&interrupted);
     // So that the temporary directory goes, too.
-    ctrlc::set_handler(move || set.store(true, Ordering::Relaxed))
-        .context("cannot take signals")?;
-
+    let interrupted = interrupt::flag()?;
     let temporary = match &request.directory {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("quipu-demo-").tempdir()?),
@@ -70,6 +65,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         threads: request.threads,
         life: LIFE,
         leaves_recovery_to_writer: false,
+        varies: false,
         seed,
         interrupted,
     };

@@ -5,21 +5,27 @@
 //!
 //! | module | command |
 //! |---|---|
+//! | [`crash`] | `quipu crash`: kills, full disks, failing devices and calls |
 //! | [`demo`] | `quipu demo`: appends, kills, reopens, checks |
 //! | [`import`] | `quipu import`: JSON lines into a log |
 //! | [`export`] | `quipu export`: a log as JSON lines |
 //! | [`read`] | `quipu read`: events for people |
+//! | [`salvage`] | `quipu salvage`: all whole batches of a damaged log into a new one |
 //! | [`verify`] | `quipu verify`: checks a log without the engine |
 
 #![forbid(unsafe_code)]
 
+pub mod crash;
 pub mod demo;
 pub mod export;
 pub mod import;
+pub mod interrupt;
 mod json;
 pub mod number;
 mod open;
 pub mod outcome;
 pub mod read;
+pub mod salvage;
 mod time;
+pub mod variant;
 pub mod verify;

@@ -6,9 +6,12 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use quipu_format::LogId;
 use quipu_tools::outcome::Outcome;
-use quipu_tools::{demo, export, import, read, verify};
+use quipu_tools::variant::Variant;
+use quipu_tools::{crash, demo, export, import, read, salvage, verify};
 
 /// Looks after Quipu logs: durable, ordered, version-checked events in a directory.
 #[derive(Debug, Parser)]
@@ -44,6 +47,12 @@ enum Command {
     /// Checks every byte of a log that counts, without the engine; never changes anything.
     #[command(after_help = EXIT_CODES)]
     Verify(VerifyArguments),
+    /// Takes all whole batches of a damaged log over into a new one, and lists what is missing.
+    #[command(after_help = SALVAGE_EXIT_CODES)]
+    Salvage(SalvageArguments),
+    /// Attacks logs: kills their processes, fails their disks and their system calls.
+    #[command(subcommand)]
+    Crash(crash::Command),
     /// Appends orders until it is killed: the other half of the demo.
     #[command(hide = true)]
     DemoWriter {
@@ -53,6 +62,8 @@ enum Command {
         round: u32,
         #[arg(long)]
         threads: u32,
+        #[command(flatten)]
+        variant: Variant,
     },
 }
 
@@ -140,6 +151,37 @@ struct VerifyArguments {
     json: bool,
 }
 
+const SALVAGE_EXIT_CODES: &str = "\
+The old log is never changed. Events behind a loss move down in the new log; the report says from
+where to where.
+
+Exit codes:
+  0  nothing was lost, but for a torn tail that was never acknowledged as durable
+  1  something was lost or is wrong, or an error of the system
+  2  the command was misused";
+
+#[derive(Debug, Args)]
+struct SalvageArguments {
+    /// The old log's directory.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// The new log's directory, which must be empty or missing.
+    #[arg(long, value_name = "NEW", required_unless_present = "dry_run")]
+    to: Option<PathBuf>,
+    /// Only says what would be salvaged and what is lost.
+    #[arg(long)]
+    dry_run: bool,
+    /// The old log's id, as verify tells it of a backup, where no segment header is left.
+    #[arg(long, value_name = "ID", value_parser = log_id)]
+    log_id: Option<LogId>,
+    /// The size of the new segments, in bytes, if not that of the old ones.
+    #[arg(long, value_name = "BYTES")]
+    segment_bytes: Option<u64>,
+    /// The same as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
@@ -170,11 +212,29 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             // The parser has made sure that one of them is there.
             verify::run(&directory.or(dir).unwrap_or_default(), json)
         }
-        Command::DemoWriter { log, round, threads } => {
-            return demo::writer::run(&log.dir, round, threads);
+        Command::Salvage(arguments) => {
+            let SalvageArguments { directory, to, dry_run, log_id, segment_bytes, json } =
+                arguments;
+            let request = salvage::Request { directory, to, dry_run, log_id, segment_bytes };
+            if let Err(misuse) = request.check() {
+                Arguments::command().error(ErrorKind::ValueValidation, misuse).exit();
+            }
+            salvage::run(&request, json)
+        }
+        Command::Crash(command) => crash::run(command),
+        Command::DemoWriter { log, round, threads, variant } => {
+            return demo::writer::run(&log.dir, round, threads, &variant);
         }
     };
     outcome.map(ExitCode::from)
+}
+
+/// A log id as 32 hexadecimal digits.
+fn log_id(text: &str) -> Result<LogId, String> {
+    let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+    let number = number.ok_or_else(|| "a log id has 32 hexadecimal digits".to_owned())?;
+    Ok(LogId::from_bytes(number.to_be_bytes()))
 }
 
 /// Whether the reader of our output has gone away.

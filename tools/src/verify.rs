@@ -33,16 +33,16 @@
 //! What stands behind a seal is no part of the log and is not looked at.
 
 mod behind;
-mod decide;
-mod directory;
+pub(crate) mod decide;
+pub(crate) mod directory;
 mod report;
 mod streams;
 #[cfg(test)]
-mod testlog;
+pub(crate) mod testlog;
 #[cfg(test)]
 mod tests;
 mod walk;
-mod window;
+pub(crate) mod window;
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -22,6 +22,7 @@ fn two_hundred_kills_lose_nothing_acknowledged_and_tear_no_batch() {
         threads: 3,
         life: Duration::from_millis(5)..Duration::from_millis(60),
         leaves_recovery_to_writer: true,
+        varies: false,
         seed,
         interrupted: Arc::default(),
     });

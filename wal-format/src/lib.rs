@@ -45,5 +45,5 @@ pub use cursor::Truncated;
 pub use encode::{BatchEncoder, CommitFields, EncodeError, EncodedBatch, EventFields};
 pub use frame::{ControlKind, Frame, FrameError, FrameHeader, FrameKind};
 pub use ids::{ByteOffset, CommitTime, EventId, LogId, Position, SegmentSeq, Version};
-pub use scan::{Chain, Evidence, Step, find_evidence};
+pub use scan::{Chain, Evidence, Step, find_evidence, find_header};
 pub use segment::{Predecessor, SegmentHeader, SegmentHeaderError};

@@ -226,5 +226,8 @@ fn make_durably(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
         answer => answer?,
     }
-    raw::sync_all(&FsFile::open(parent)?)
+    FsFile::open(parent).and_then(|parent| raw::sync_all(&parent)).inspect_err(|_| {
+        // A second sync would say nothing of this name: the next attempt is to make it anew.
+        let _ = fs::remove_dir(path);
+    })
 }

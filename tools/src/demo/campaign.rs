@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,10 +18,16 @@ use quipu::Log;
 
 use super::check::{Check, Ledger};
 use super::message::Message;
-use super::writer::SEGMENT_BYTES;
+use crate::interrupt;
+use crate::variant::Variant;
 
 /// A writer that has not been heard of for so long is stuck.
 const FIRST_ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(30);
+/// How long a process needs to start, roughly.
+const STARTING: Duration = Duration::from_millis(8);
+/// Segments of lives that are drawn: small, so that a log rolls over many times, and is killed there
+/// too; of several sizes, so that what one life has prepared the next may have to replace.
+const SEGMENT_BYTES: [u64; 3] = [16 << 10, 64 << 10, 256 << 10];
 /// How long an interruption may go unnoticed.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
@@ -39,6 +45,9 @@ pub struct Plan {
     /// Now and then the check opens the log for reading only, and leaves it to the next writer to
     /// recover.
     pub leaves_recovery_to_writer: bool,
+    /// Each life is drawn: how the log is stored, prepared and synced, and how large its segments
+    /// are; now and then the writer is killed while it still opens the log.
+    pub varies: bool,
     /// What the moments are drawn from.
     pub seed: u64,
     /// Set from outside to end early.
@@ -53,6 +62,16 @@ pub struct Campaign {
     round: u32,
     ledger: Ledger,
     check: Check,
+    /// How long the last opening took.
+    opening: Duration,
+}
+
+/// How one life of the writing process goes.
+struct Life {
+    variant: Variant,
+    /// When it is killed, counted from its start; `None`: some time after its first
+    /// acknowledgement.
+    killed_early: Option<Duration>,
 }
 
 /// What came of one round.
@@ -61,6 +80,8 @@ pub struct Campaign {
 pub struct Round {
     /// Counted from 1.
     pub number: u32,
+    /// How the log was stored, prepared and synced.
+    pub variant: Variant,
     /// Orders that were submitted in it.
     pub submitted: u64,
     /// Orders that were acknowledged in it.
@@ -82,7 +103,14 @@ impl Campaign {
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         let random = fastrand::Rng::with_seed(plan.seed);
-        Self { plan, random, round: 0, ledger: Ledger::default(), check: Check::default() }
+        Self {
+            plan,
+            random,
+            round: 0,
+            ledger: Ledger::default(),
+            check: Check::default(),
+            opening: Duration::ZERO,
+        }
     }
 
     /// One life of the writing process, and what it left.
@@ -93,17 +121,16 @@ impl Campaign {
         self.round += 1;
         let number = self.round;
         let before = (self.ledger.submitted(), self.ledger.acknowledged(), self.check.batches());
-        let killed_after = self.live_and_die().with_context(|| format!("round {number}"))?;
+        // Of its own, so that what the clock has a say in does not change later lives.
+        let mut random = self.random.fork();
+        let life = self.draw_life(&mut random);
+        let lived = self.live_and_die(&life, &mut random);
+        let killed_after = lived.with_context(|| format!("round {number}, {}", life.variant))?;
 
-        let read_only = self.plan.leaves_recovery_to_writer && self.random.bool();
         let reopening = Instant::now();
-        let options = Log::options().segment_bytes(SEGMENT_BYTES);
-        let log = match read_only {
-            true => options.open_read_only(&self.plan.directory),
-            false => options.open(&self.plan.directory),
-        }
-        .with_context(|| format!("round {number}: the log does not open"))?;
+        let log = self.reopen(&life, &mut random).with_context(|| format!("round {number}"))?;
         let reopened_in = reopening.elapsed();
+        self.opening = reopened_in;
         if let Some(damage) = &log.recovery_report().damage {
             bail!("round {number}: {damage}");
         }
@@ -112,6 +139,7 @@ impl Campaign {
         let acknowledged = self.ledger.acknowledged() - before.1;
         let round = Round {
             number,
+            variant: life.variant,
             submitted: self.ledger.submitted() - before.0,
             acknowledged,
             unacknowledged: self.check.batches() - before.2 - acknowledged,
@@ -141,36 +169,56 @@ impl Campaign {
         &self.ledger
     }
 
+    fn draw_life(&self, random: &mut fastrand::Rng) -> Life {
+        if !self.plan.varies {
+            return Life { variant: Variant::default(), killed_early: None };
+        }
+        let variant = Variant::draw(random, &SEGMENT_BYTES);
+        // A process needs some time to start, and then opens the log.
+        let latest = (STARTING + self.opening * 2).as_nanos() as u64;
+        let early = random.u8(..4) == 0;
+        let killed_early = early.then(|| Duration::from_nanos(random.u64(..latest)));
+        Life { variant, killed_early }
+    }
+
+    /// Opens the log after a kill.
+    fn reopen(&self, life: &Life, random: &mut fastrand::Rng) -> anyhow::Result<Log> {
+        let Plan { directory, leaves_recovery_to_writer, .. } = &self.plan;
+        let read_only = *leaves_recovery_to_writer && random.bool();
+        // One that had no time to become a log cannot be read.
+        let read_only = read_only && self.ledger.acknowledged() > 0;
+        let options = life.variant.options();
+        let opened = match read_only {
+            true => options.open_read_only(directory),
+            false => options.open(directory),
+        };
+        opened.context("the log does not open")
+    }
+
     /// Starts the writer, lets it live for a while, kills it, takes down what it said.
-    fn live_and_die(&mut self) -> anyhow::Result<Duration> {
+    fn live_and_die(
+        &mut self,
+        life: &Life,
+        random: &mut fastrand::Rng,
+    ) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        let mut writer = Writer::start(&self.plan, self.round)?;
+        let mut writer = Writer::start(&self.plan, self.round, &life.variant)?;
         let (heard, first) = mpsc::channel();
         let output = writer.0.stdout.take().ok_or_else(|| anyhow!("the writer has no pipe"))?;
         let listening = thread::spawn(move || listen(output, &heard));
 
-        let deadline = Instant::now() + FIRST_ACKNOWLEDGEMENT_MAX;
-        loop {
-            self.check_interrupted()?;
-            match first.recv_timeout(LOOK_UP) {
-                Ok(()) => break,
-                Err(RecvTimeoutError::Disconnected) => {
-                    let status = writer.kill()?;
-                    bail!(
-                        "the writer ended by itself, before its first acknowledgement ({status})"
-                    );
-                }
-                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    bail!("no acknowledgement within {FIRST_ACKNOWLEDGEMENT_MAX:?}");
-                }
+        let death = match life.killed_early {
+            Some(after) => started + after,
+            None => {
+                self.wait_for_first(&first, &mut writer)?;
+                let Range { start, end } = self.plan.life;
+                let least = start.as_nanos() as u64;
+                let nanos = random.u64(least..(end.as_nanos() as u64).max(least + 1));
+                Instant::now() + Duration::from_nanos(nanos)
             }
-        }
-        let Range { start, end } = self.plan.life;
-        let nanos = self.random.u128(start.as_nanos()..end.as_nanos().max(start.as_nanos() + 1));
-        let death = Instant::now() + Duration::from_nanos(u64::try_from(nanos)?);
+        };
         while let Some(rest) = death.checked_duration_since(Instant::now()) {
-            self.check_interrupted()?;
+            interrupt::check(&self.plan.interrupted)?;
             thread::sleep(rest.min(LOOK_UP));
         }
         let status = writer.kill()?;
@@ -183,11 +231,29 @@ impl Campaign {
         Ok(lived)
     }
 
-    fn check_interrupted(&self) -> anyhow::Result<()> {
-        if self.plan.interrupted.load(Ordering::Relaxed) {
-            bail!("interrupted");
+    /// Waits for the first acknowledgement of a life.
+    fn wait_for_first(
+        &self,
+        first: &mpsc::Receiver<()>,
+        writer: &mut Writer,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + FIRST_ACKNOWLEDGEMENT_MAX;
+        loop {
+            interrupt::check(&self.plan.interrupted)?;
+            match first.recv_timeout(LOOK_UP) {
+                Ok(()) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = writer.kill()?;
+                    bail!(
+                        "the writer ended by itself, before its first acknowledgement ({status})"
+                    );
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("no acknowledgement within {FIRST_ACKNOWLEDGEMENT_MAX:?}");
+                }
+            }
         }
-        Ok(())
     }
 }
 
@@ -195,11 +261,11 @@ impl Campaign {
 struct Writer(Child);
 
 impl Writer {
-    fn start(plan: &Plan, round: u32) -> anyhow::Result<Self> {
+    fn start(plan: &Plan, round: u32, variant: &Variant) -> anyhow::Result<Self> {
         let mut command = Command::new(&plan.executable);
         command.arg("demo-writer").arg("--dir").arg(&plan.directory);
         command.arg("--round").arg(round.to_string());
-        command.arg("--threads").arg(plan.threads.to_string());
+        command.arg("--threads").arg(plan.threads.to_string()).args(variant.arguments());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = command.spawn();
         let child = child.with_context(|| format!("cannot start {}", plan.executable.display()))?;

@@ -13,16 +13,19 @@ use quipu::{AppendError, Log};
 
 use super::message::{Acknowledgement, Message};
 use super::workload::{Order, OrderId};
-
-/// Small, so that the log rolls over to a new segment many times, and is killed there too.
-pub const SEGMENT_BYTES: u64 = 256 << 10;
+use crate::variant::Variant;
 
 /// Appends to the log in `directory` until the process is killed, or nobody listens any more.
-pub fn run(directory: &Path, round: u32, threads: u32) -> anyhow::Result<ExitCode> {
-    let log = Log::options().segment_bytes(SEGMENT_BYTES).open(directory)?;
+pub fn run(
+    directory: &Path,
+    round: u32,
+    threads: u32,
+    variant: &Variant,
+) -> anyhow::Result<ExitCode> {
+    let log = variant.options().open(directory)?;
     let place = |thread: u32| {
-        let log = log.clone();
-        move || place_orders(&log, round, thread)
+        let (log, variant) = (log.clone(), variant.clone());
+        move || place_orders(&log, round, thread, &variant)
     };
     let running: Vec<_> = (0..threads).map(|thread| thread::spawn(place(thread))).collect();
     for thread in running {
@@ -34,10 +37,11 @@ pub fn run(directory: &Path, round: u32, threads: u32) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-fn place_orders(log: &Log, round: u32, thread: u32) -> anyhow::Result<()> {
+fn place_orders(log: &Log, round: u32, thread: u32, variant: &Variant) -> anyhow::Result<()> {
     for number in 0.. {
         let id = OrderId { round, thread, number };
-        let order = Order::new(id);
+        let mut order = Order::new(id);
+        order.durability = variant.durability_of(order.durability);
         tell(&Message::Submitted(id))?;
         loop {
             match log.append(order.batch(log)) {

@@ -9,7 +9,7 @@ use super::streams::StreamFault;
 
 /// What is wrong at X, where the frames stop verifying.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error("nothing is written there")]
     NeverWritten,
     #[error("{0}")]
@@ -116,7 +116,7 @@ pub(super) fn decide(fault: &Fault, position: Position, behind: &Behind) -> Deci
 }
 
 /// Whether the checksums are right and what they cover breaks a rule.
-fn is_contradiction(fault: &Fault) -> bool {
+pub(crate) fn is_contradiction(fault: &Fault) -> bool {
     match fault {
         Fault::Stream(_) => true,
         Fault::Frame(error) => error.is_contradiction(),

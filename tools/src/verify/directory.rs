@@ -9,26 +9,26 @@ use std::path::{Path, PathBuf};
 
 use quipu_format::{LogId, SegmentHeader, SegmentHeaderError, SegmentSeq, layout};
 
-use super::window::Window;
+use super::window::{ReadAt, Window};
 
 /// The directory of a log.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
 }
 
 /// One file that is named like a segment, opened.
 #[derive(Debug)]
-pub(super) struct SegmentFile {
-    pub(super) name: String,
-    pub(super) length: u64,
-    pub(super) header: HeaderState,
-    pub(super) window: Window,
+pub(crate) struct SegmentFile {
+    pub(crate) name: String,
+    pub(crate) length: u64,
+    pub(crate) header: HeaderState,
+    pub(crate) window: Window,
 }
 
 /// What stands in a segment's first block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HeaderState {
+pub(crate) enum HeaderState {
     /// All zero: prepared, unused.
     Unused,
     /// A header.
@@ -99,16 +99,16 @@ pub enum VerifyError {
 }
 
 impl Directory {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
-    pub(super) fn display(&self) -> String {
+    pub(crate) fn display(&self) -> String {
         self.path.display().to_string()
     }
 
     /// The numbers of the segments that are there, in order, and how many unfinished ones there are.
-    pub(super) fn list(&self) -> Result<(Vec<SegmentSeq>, usize), VerifyError> {
+    pub(crate) fn list(&self) -> Result<(Vec<SegmentSeq>, usize), VerifyError> {
         let error = |source| VerifyError::Open { file: self.display(), source };
         let (mut segments, mut unfinished) = (Vec::new(), 0);
         for entry in fs::read_dir(&self.path).map_err(error)? {
@@ -138,6 +138,19 @@ impl Directory {
         sequence: SegmentSeq,
         log_id: Option<LogId>,
     ) -> Result<Option<SegmentFile>, VerifyError> {
+        let found = self.look(sequence, |file| Box::new(file))?;
+        if let Some(file) = &found {
+            belongs(&file.name, sequence, file.header, log_id)?;
+        }
+        Ok(found)
+    }
+
+    /// As [`Directory::open`], but takes whatever header stands there, and reads `through` something.
+    pub(crate) fn look(
+        &self,
+        sequence: SegmentSeq,
+        through: impl FnOnce(File) -> Box<dyn ReadAt>,
+    ) -> Result<Option<SegmentFile>, VerifyError> {
         let name = segment_name(sequence);
         let path = self.path.join(&name);
         let error = |source| VerifyError::Open { file: path.display().to_string(), source };
@@ -150,7 +163,7 @@ impl Directory {
             Err(source) => return Err(error(source)),
         };
         let length = file.metadata().map_err(error)?.len();
-        let mut window = Window::new(file, length);
+        let mut window = Window::new(through(file), length);
         let block_bytes = layout::segment::BYTES as u64;
         let block = window.at(0, block_bytes).map_err(|source| VerifyError::Read {
             file: path.display().to_string(),
@@ -164,20 +177,18 @@ impl Directory {
             Err(_) if block.iter().all(|byte| *byte == 0) => HeaderState::Unused,
             Err(source) => HeaderState::Bad(source),
         };
-        belongs(&name, sequence, header, log_id)?;
         Ok(Some(SegmentFile { name, length, header, window }))
     }
 }
 
 impl SegmentFile {
     /// Whether a segment may be so long. One has its length before it has its name.
-    pub(super) fn has_segment_length(&self) -> bool {
-        let lengths = layout::segment::CAPACITY_MIN..=layout::segment::CAPACITY_MAX;
-        lengths.contains(&self.length) && self.length.is_multiple_of(layout::segment::CAPACITY_STEP)
+    pub(crate) fn has_segment_length(&self) -> bool {
+        is_segment_length(self.length)
     }
 
     /// The bytes from `offset` on: at least `wanted` of them, or all that there are.
-    pub(super) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], VerifyError> {
+    pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], VerifyError> {
         let name = &self.name;
         self.window.at(offset, wanted).map_err(|source| VerifyError::Read {
             file: name.clone(),
@@ -185,6 +196,12 @@ impl SegmentFile {
             source,
         })
     }
+}
+
+/// Whether a segment may be so long.
+pub(crate) fn is_segment_length(length: u64) -> bool {
+    let lengths = layout::segment::CAPACITY_MIN..=layout::segment::CAPACITY_MAX;
+    lengths.contains(&length) && length.is_multiple_of(layout::segment::CAPACITY_STEP)
 }
 
 /// Refuses what no crash can have done.
@@ -218,13 +235,13 @@ fn belongs(
 
 /// Whether each byte of a magic is right or not there yet: a page may reach the disk in the middle
 /// of a store.
-fn half_written(magic: [u8; 8]) -> bool {
+pub(crate) fn half_written(magic: [u8; 8]) -> bool {
     let bytes = magic.iter().zip(layout::segment::MAGIC_VALUE);
     bytes.into_iter().all(|(found, right)| *found == 0 || *found == right)
 }
 
 /// The name of a segment's file.
-pub(super) fn segment_name(sequence: SegmentSeq) -> String {
+pub(crate) fn segment_name(sequence: SegmentSeq) -> String {
     format!("{:020}.seg", sequence.as_u64())
 }
 

@@ -23,7 +23,7 @@ struct Stream {
 
 /// A rule that a frame's stream table breaks although all checksums are right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StreamFault {
+pub(crate) enum StreamFault {
     /// The body is none.
     #[error(transparent)]
     Body(#[from] BodyError),

@@ -14,31 +14,31 @@ use quipu_format::{
 use super::directory::segment_name;
 use super::{Report, VerifyError, verify};
 
-pub(super) const CAPACITY: usize = 8192;
+pub(crate) const CAPACITY: usize = 8192;
 const STARTED: u64 = 1_700_000_000_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// A log in memory; [`TestLog::verify`] puts it into a directory.
 #[derive(Debug, Clone)]
-pub(super) struct TestLog {
-    pub(super) segments: Vec<TestSegment>,
-    pub(super) chain: Chain,
-    pub(super) offset: ByteOffset,
+pub(crate) struct TestLog {
+    pub(crate) segments: Vec<TestSegment>,
+    pub(crate) chain: Chain,
+    pub(crate) offset: ByteOffset,
     versions: BTreeMap<String, u64>,
     header: SegmentHeader,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct TestSegment {
+pub(crate) struct TestSegment {
     /// `None`: the file is missing.
-    pub(super) bytes: Option<Vec<u8>>,
+    pub(crate) bytes: Option<Vec<u8>>,
     /// Where each frame stands.
-    pub(super) frames: Vec<std::ops::Range<usize>>,
+    pub(crate) frames: Vec<std::ops::Range<usize>>,
 }
 
 /// What a faulty writer would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lie {
+pub(crate) enum Lie {
     None,
     SkipsVersion,
     SkipsPosition,
@@ -46,7 +46,7 @@ pub(super) enum Lie {
 }
 
 impl TestLog {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let header = SegmentHeader {
             log_id: LogId::from_bytes(*b"verify test log "),
             sequence: SegmentSeq::ZERO,
@@ -69,7 +69,7 @@ impl TestLog {
     }
 
     /// A log of three segments, each with two batches; everything is synced but for the last one.
-    pub(super) fn of_three_segments() -> Self {
+    pub(crate) fn of_three_segments() -> Self {
         let mut log = Self::new();
         for segment in 0..3 {
             log.batch(&["a", "b"]).batch(&["b", "c", "b"]);
@@ -90,16 +90,16 @@ impl TestLog {
     }
 
     /// A batch of one event on each of these streams; all in front of it is synced.
-    pub(super) fn batch(&mut self, streams: &[&str]) -> &mut Self {
+    pub(crate) fn batch(&mut self, streams: &[&str]) -> &mut Self {
         self.batch_with(streams, self.chain.position, Lie::None)
     }
 
     /// As [`TestLog::batch`], but nothing new is known to be synced.
-    pub(super) fn batch_unsynced(&mut self, streams: &[&str]) -> &mut Self {
+    pub(crate) fn batch_unsynced(&mut self, streams: &[&str]) -> &mut Self {
         self.batch_with(streams, self.chain.synced_position, Lie::None)
     }
 
-    pub(super) fn batch_with(&mut self, streams: &[&str], synced: Position, lie: Lie) -> &mut Self {
+    pub(crate) fn batch_with(&mut self, streams: &[&str], synced: Position, lie: Lie) -> &mut Self {
         let mut encoder = BatchEncoder::new();
         let mut table: Vec<&str> = Vec::new();
         for stream in streams {
@@ -137,7 +137,7 @@ impl TestLog {
     }
 
     /// A control frame; `synced`: whether all in front of it is.
-    pub(super) fn control(&mut self, kind: ControlKind, synced: bool) -> &mut Self {
+    pub(crate) fn control(&mut self, kind: ControlKind, synced: bool) -> &mut Self {
         let fields = ControlFields {
             position: self.chain.position,
             time: self.chain.time.plus(SECOND),
@@ -149,11 +149,11 @@ impl TestLog {
     }
 
     /// Seals the segment and activates the next one.
-    pub(super) fn roll(&mut self) -> &mut Self {
+    pub(crate) fn roll(&mut self) -> &mut Self {
         self.roll_with(true)
     }
 
-    pub(super) fn roll_with(&mut self, synced: bool) -> &mut Self {
+    pub(crate) fn roll_with(&mut self, synced: bool) -> &mut Self {
         self.control(ControlKind::Seal, synced);
         let predecessor = Predecessor { end: self.offset, checksum: self.chain.previous };
         self.activate(SegmentHeader {
@@ -168,7 +168,7 @@ impl TestLog {
     }
 
     /// A prepared segment behind the active one.
-    pub(super) fn prepare(&mut self) -> &mut Self {
+    pub(crate) fn prepare(&mut self) -> &mut Self {
         self.segments.push(TestSegment { bytes: Some(vec![0; CAPACITY]), frames: Vec::new() });
         self
     }
@@ -196,21 +196,21 @@ impl TestLog {
     }
 
     /// The bytes of a segment.
-    pub(super) fn bytes(&mut self, segment: usize) -> &mut Vec<u8> {
+    pub(crate) fn bytes(&mut self, segment: usize) -> &mut Vec<u8> {
         self.segments[segment].bytes.as_mut().unwrap()
     }
 
     /// The bytes of a frame.
-    pub(super) fn frame(&mut self, segment: usize, frame: usize) -> &mut [u8] {
+    pub(crate) fn frame(&mut self, segment: usize, frame: usize) -> &mut [u8] {
         let place = self.segments[segment].frames[frame].clone();
         &mut self.bytes(segment)[place]
     }
 
-    pub(super) fn frame_offset(&self, segment: usize, frame: usize) -> u64 {
+    pub(crate) fn frame_offset(&self, segment: usize, frame: usize) -> u64 {
         self.segments[segment].frames[frame].start as u64
     }
 
-    pub(super) fn write_to(&self, directory: &Path) {
+    pub(crate) fn write_to(&self, directory: &Path) {
         for (sequence, segment) in (0..).zip(&self.segments) {
             if let Some(bytes) = &segment.bytes {
                 fs::write(directory.join(segment_name(SegmentSeq::new(sequence))), bytes).unwrap();
@@ -219,7 +219,7 @@ impl TestLog {
     }
 
     /// Verifies the log, which must not change by that.
-    pub(super) fn verify(&self) -> Result<Report, VerifyError> {
+    pub(crate) fn verify(&self) -> Result<Report, VerifyError> {
         let directory = tempfile::tempdir().unwrap();
         self.write_to(directory.path());
         let report = verify(directory.path());

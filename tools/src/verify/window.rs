@@ -1,9 +1,10 @@
 //! A file read piece by piece.
 //!
-//! Owns: [`Window`]. Positioned reads only: a bad sector is an error, where a mapping would end the
-//! process by a signal. What it holds in memory is bounded by the pieces asked for, which are whole
-//! frames whose headers verify.
+//! Owns: [`Window`], and [`ReadAt`], through which it reads. Positioned reads only: a bad sector is an
+//! error, where a mapping would end the process by a signal. What it holds in memory is bounded by
+//! the pieces asked for, which are whole frames whose headers verify.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -11,10 +12,22 @@ use std::os::unix::fs::FileExt;
 /// Read at once, if no more is asked for.
 const WINDOW_BYTES: u64 = 1 << 20;
 
+/// What pieces are read from: a file, or something in front of one.
+pub(crate) trait ReadAt: Debug {
+    /// Reads into the front of `into` what stands at `offset`; how much that was. 0: the end.
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, into, offset)
+    }
+}
+
 /// The part of a file that was read last.
 #[derive(Debug)]
-pub(super) struct Window {
-    file: File,
+pub(crate) struct Window {
+    file: Box<dyn ReadAt>,
     length: u64,
     start: u64,
     buffer: Vec<u8>,
@@ -22,12 +35,12 @@ pub(super) struct Window {
 
 impl Window {
     /// Reads the first `length` bytes of `file`.
-    pub(super) fn new(file: File, length: u64) -> Self {
+    pub(super) fn new(file: Box<dyn ReadAt>, length: u64) -> Self {
         Self { file, length, start: 0, buffer: Vec::new() }
     }
 
     /// The bytes from `offset` on: at least `wanted` of them, or all that there are.
-    pub(super) fn at(&mut self, offset: u64, wanted: u64) -> io::Result<&[u8]> {
+    pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> io::Result<&[u8]> {
         let available = self.length.saturating_sub(offset);
         let needed = wanted.min(available);
         let end = self.start + self.buffer.len() as u64;
@@ -75,7 +88,7 @@ mod tests {
         let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at / 7) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
-        let mut window = Window::new(file, bytes.len() as u64);
+        let mut window = Window::new(Box::new(file), bytes.len() as u64);
         for (offset, wanted) in [
             (0, 10),
             (1_048_570, 10),

@@ -67,16 +67,21 @@ impl Files {
         }
     }
 
-    fn segment(&mut self, name: &str) -> &mut Vec<u8> {
+    #[allow(dead_code)] // not every test asks
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+
+    pub(crate) fn segment(&mut self, name: &str) -> &mut Vec<u8> {
         self.0.get_mut(name).unwrap()
     }
 
-    fn segments(&self) -> Vec<String> {
+    pub(crate) fn segments(&self) -> Vec<String> {
         self.0.keys().filter(|name| name.ends_with(".seg")).cloned().collect()
     }
 }
 
-fn segment_name(sequence: usize) -> String {
+pub(crate) fn segment_name(sequence: usize) -> String {
     format!("{sequence:020}.seg")
 }
 
