@@ -160,13 +160,13 @@ impl<'a> AtRest<'a> {
     /// Damage that was not told, or a lie.
     pub fn check(&self, defects: &[Defect], tally: &mut Tally) -> Result<(), Found> {
         let disk = self.disk.if_rebooted(&Survivors::All);
-        let changed = defects.iter().filter(|defect| defect.happen(&disk)).count();
-        if changed == 0 {
+        let happened: Vec<&Defect> = defects.iter().filter(|defect| defect.happen(&disk)).collect();
+        if happened.is_empty() {
             return Ok(());
         }
         tally.decays += 1;
         tally.states += 1;
-        self.compare(&disk, defects, tally).map_err(|found| {
+        self.compare(&disk, &happened, tally).map_err(|found| {
             let what: Vec<String> = defects.iter().map(ToString::to_string).collect();
             Found::from(found).within(format!("at rest, {}", what.join("; then ")))
         })
@@ -175,13 +175,13 @@ impl<'a> AtRest<'a> {
     fn compare(
         &self,
         disk: &SimDisk,
-        defects: &[Defect],
+        defects: &[&Defect],
         tally: &mut Tally,
     ) -> Result<(), Violation> {
         let after = Image::of(disk);
         let expected = expectation((&self.image, &self.items), &after);
         // Every byte of every segment is read, and what cannot be read is no end of a log.
-        let mut unreadable = defects.iter().filter_map(Defect::unreadable);
+        let mut unreadable = defects.iter().filter_map(|defect| defect.unreadable());
         let is_segment = |file| sequence_of(file).is_some() && after.files().contains_key(file);
         let is_unreadable = unreadable.any(|(file, _)| is_segment(file));
         if expected.is_old_state && !is_unreadable {
