@@ -128,7 +128,8 @@ fn a_missing_segment_in_the_middle_is_damage_and_all_before_it_can_be_read() {
         &format!(
             "DIR/00000000000000000002.seg is damaged at offset 0: position {position} had been \
              durable and cannot be read (the file is missing). Proof: {proof}. Open it for reading \
-             to get all before position {position}; restore a backup or salvage the rest"
+             to get all before position {position}; restore a \
+             backup, or take all that is whole into a new log with `quipu salvage`"
         ),
         false,
     );

@@ -204,6 +204,10 @@ impl Edit<'_> {
             return;
         };
         let Some((chain, at)) = end_of(file, salt) else { return };
+        // A forged base position may leave none for an event.
+        if chain.position.as_u64().checked_add(2).is_none() {
+            return;
+        }
         let synced_position = chain.position.as_u64().saturating_sub(u64::from(synced)).into();
         let offset = ByteOffset::new(at as u64);
         let control = |kind| control(kind, &chain, synced_position, salt, offset).0.to_vec();

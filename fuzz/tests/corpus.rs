@@ -102,7 +102,7 @@ fn directory_seeds() -> Seeds {
     const BUFFERED: u8 = 5 << 3;
     let at = |place: u16| place.to_le_bytes();
     let [first, frames, page] = [at(0), at(4096), at(4096)];
-    let operations: [(&str, u8, Vec<u8>); 34] = [
+    let operations: [(&str, u8, Vec<u8>); 35] = [
         ("bytes-put", CLOSED, [&[0, 1], &frames[..], &[2, 7, 7]].concat()),
         ("magic-of-another-kind", CLOSED, [&[0, 1], &first[..], &[2, 7, 7]].concat()),
         ("bit-flipped", CLOSED, [&[1, 2], &frames[..], &[0]].concat()),
@@ -134,6 +134,7 @@ fn directory_seeds() -> Seeds {
             KILLED,
             [&[13, 0, 2, 0, 0, 0].repeat(36)[..], &[8, 1, 2, 14, 1, 1]].concat(),
         ),
+        ("batch-behind-the-last-position", CLOSED, vec![12, 1, 7, 2, 0, 13, 1, 3, 0, 3, 0]),
         ("sealed-and-nothing-behind", KILLED, vec![13, 0, 0, 0, 0, 0]),
         ("only-batch-of-a-closed-log", 1 << 3, [&[1, 0], &at(4200)[..], &[0]].concat()),
         ("stream-named-twice", KILLED, vec![13, 0, 3, 0, 0x33, 0]),

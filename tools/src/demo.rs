@@ -22,6 +22,7 @@ use quipu::Log;
 use crate::interrupt;
 use crate::number::{counted, grouped};
 use crate::outcome::Outcome;
+use crate::variant::Variant;
 use crate::verify;
 use campaign::{Campaign, Plan, Round};
 use check::Check;
@@ -65,7 +66,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         threads: request.threads,
         life: LIFE,
         leaves_recovery_to_writer: false,
-        varies: false,
+        variant: Some(Variant::default()),
         seed,
         interrupted,
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quipu_tools::demo::campaign::{Campaign, Plan};
+use quipu_tools::variant::Variant;
 use quipu_tools::verify::{Tail, verify};
 
 const KILLS: u32 = 200;
@@ -22,7 +23,8 @@ fn two_hundred_kills_lose_nothing_acknowledged_and_tear_no_batch() {
         threads: 3,
         life: Duration::from_millis(5)..Duration::from_millis(60),
         leaves_recovery_to_writer: true,
-        varies: false,
+        // Small, so that the log rolls over many times, however slow the disk is.
+        variant: Some(Variant { segment_bytes: 32 << 10, ..Variant::default() }),
         seed,
         interrupted: Arc::default(),
     });
@@ -48,6 +50,6 @@ fn two_hundred_kills_lose_nothing_acknowledged_and_tear_no_batch() {
     assert!(report.ok, "QUIPU_SEED={seed}: {}", report.verdict());
     assert_eq!((report.batches, report.events), (check.batches(), check.events()));
     assert!(!matches!(report.tail, Tail::Damaged { .. }));
-    assert!(segments > 20, "the log rolls over, and is killed there too: {segments} segments");
+    assert!(segments > 5, "the log rolls over, and is killed there too: {segments} segments");
     assert!(started.elapsed() < Duration::from_secs(110), "the campaign takes too long");
 }

@@ -137,7 +137,7 @@ fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
 #[test]
 fn a_live_log_verifies_and_reads_at_any_moment() {
     let directory = tempfile::tempdir().unwrap();
-    let log = Log::options().segment_bytes(64 << 10).open(directory.path()).unwrap();
+    let log = Log::options().segment_bytes(16 << 10).open(directory.path()).unwrap();
     let stop = AtomicBool::new(false);
     let dir = text(directory.path());
     std::thread::scope(|scope| {

@@ -133,7 +133,7 @@ impl OpenError {
 #[error(
     "{file} is damaged at offset {offset}: position {position} had been durable and cannot be read \
      ({fault}). Proof: {proof}. Open it for reading to get all before position {position}; \
-     restore a backup or salvage the rest"
+     restore a backup, or take all that is whole into a new log with `quipu salvage`"
 )]
 pub struct Damage {
     /// The file.

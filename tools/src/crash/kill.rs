@@ -101,7 +101,7 @@ fn hold(
             threads: request.threads,
             life: LIFE,
             leaves_recovery_to_writer: true,
-            varies: true,
+            variant: None,
             seed: random.u64(..),
             interrupted: interrupted.clone(),
         };

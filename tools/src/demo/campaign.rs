@@ -45,9 +45,9 @@ pub struct Plan {
     /// Now and then the check opens the log for reading only, and leaves it to the next writer to
     /// recover.
     pub leaves_recovery_to_writer: bool,
-    /// Each life is drawn: how the log is stored, prepared and synced, and how large its segments
-    /// are; now and then the writer is killed while it still opens the log.
-    pub varies: bool,
+    /// How the log is stored, prepared and synced, and how large its segments are. `None`: each life
+    /// draws that, and now and then the writer is killed while it still opens the log.
+    pub variant: Option<Variant>,
     /// What the moments are drawn from.
     pub seed: u64,
     /// Set from outside to end early.
@@ -170,8 +170,8 @@ impl Campaign {
     }
 
     fn draw_life(&self, random: &mut fastrand::Rng) -> Life {
-        if !self.plan.varies {
-            return Life { variant: Variant::default(), killed_early: None };
+        if let Some(variant) = &self.plan.variant {
+            return Life { variant: variant.clone(), killed_early: None };
         }
         let variant = Variant::draw(random, &SEGMENT_BYTES);
         // A process needs some time to start, and then opens the log.
