@@ -1,6 +1,6 @@
 //! Bytes that change after the fact: damage is always found, and nothing is shortened in silence.
 //!
-//! Owns: [`expectation`], what must be told of a changed log, and [`check`], which opens one. May
+//! Owns: [`expectation`], what must be told of a changed log, and [`AtRest::check`], which opens one. May
 //! call: the image (format crate alone), the engine on the simulated disk.
 //!
 //! The rule, for the first item of the log that is not as it was (a seal does not count if the

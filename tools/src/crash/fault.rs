@@ -1,14 +1,14 @@
 //! `quipu crash fault`: real file systems that are full, devices that fail, and each system call
 //! failed in turn.
 //!
-//! Owns: the command, and [`Report`], which says and counts what became of each case. May call: the
+//! Owns: the command, and `Report`, which says and counts what became of each case. May call: the
 //! parts, one module each:
 //!
 //! | module | part |
 //! |---|---|
-//! | [`full`] | a small file system is filled, and gets room again |
-//! | [`failing`] | a device fails writes or syncs, and works again |
-//! | [`calls`] | every system call of a small piece of work fails, once in each way |
+//! | `full` | a small file system is filled, and gets room again |
+//! | `failing` | a device fails writes or syncs, and works again |
+//! | `calls` | every system call of a small piece of work fails, once in each way |
 //!
 //! What a machine cannot do is said to be skipped, with the reason, and counted.
 

@@ -1,7 +1,7 @@
 //! `quipu crash kill`: real processes on a real directory, killed at random moments.
 //!
 //! Owns: the command; what happens in one round is [`Campaign`]'s. May call: the campaign, the
-//! verifier. A new log is begun after every [`KILLS_OF_LOG_MAX`] kills, since each opening reads the
+//! verifier. A new log is begun after every `KILLS_OF_LOG_MAX` kills, since each opening reads the
 //! whole log and each check compares it with all that was ever said of it.
 //!
 //! What it shows: order, whole batches, reopening, recovery that was itself killed. What it cannot
