@@ -149,6 +149,10 @@ impl<'a> AtRest<'a> {
         let older = |file: &str, offset| self.disk.older_versions(file, offset);
         let drawn = (0..count).map(|_| Defect::draw(draw, (&self.image, &self.items), older));
         let mut defects: Vec<Defect> = drawn.flatten().collect();
+        // A forger is enough by himself: with the other headers lost he could make it another log's.
+        if let Some(forged) = defects.iter().position(|it| matches!(it, Defect::Forged { .. })) {
+            defects = vec![defects.swap_remove(forged)];
+        }
         // What is stored to can be read again: so this comes last.
         defects.sort_by_key(|defect| defect.unreadable().is_some());
         defects
