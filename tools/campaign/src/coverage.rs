@@ -192,7 +192,6 @@ pub const EXPECTED: &[Row] = &[
     row("append", "PreconditionFailed", ""),
     row("append", "ReadOnly", ""),
     row("append", "TooLarge", ""),
-    row("open", "ForeignSegment", ""),
     row("open", "InUse", ""),
     row("open", "Io", "read"),
     row("open", "Io", "sync"),
