@@ -62,11 +62,14 @@ mod environment;
 mod error;
 mod index;
 mod log;
+#[cfg(all(test, any(quipu_loom, quipu_shuttle)))]
+mod models;
 mod options;
 mod read;
 mod recovery;
 mod segment;
 mod storage;
+mod sync;
 mod watermark;
 
 pub use append::batch::Batch;

@@ -11,7 +11,6 @@ use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use quipu_format::{Position, Version};
 
 use crate::append::batch::Batch;
@@ -39,6 +38,7 @@ use crate::segment::writer::frame_bytes_max;
 use crate::storage::latch::Latch;
 use crate::storage::os::OsDirectory;
 use crate::storage::{Directory, DirectoryLock, IoError, LockError};
+use crate::sync::{Mutex, channel};
 use crate::watermark::Watermarks;
 
 /// A log, open for writing and reading or for reading only.
@@ -300,7 +300,7 @@ impl Log {
         }
     }
 
-    fn open_on(
+    pub(crate) fn open_on(
         directory: Arc<dyn Directory>,
         options: Options,
         environment: Environment,
@@ -452,7 +452,7 @@ fn pipeline(
         sync_interval: options.sync_interval,
         idle_mark_after: options.idle_mark_after,
     };
-    let queue = crossbeam_channel::bounded(options.queue_batches_max);
+    let queue = channel::bounded(options.queue_batches_max);
     Ok(Arc::new(Pipeline::new(committer, publisher, queue, environment, limits)))
 }
 

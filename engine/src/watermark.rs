@@ -10,9 +10,9 @@
 //!
 //! The fourth mark of the data path, how far room is allocated, is the active segment's own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use quipu_format::Position;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Three ends of the log, each the position behind the last event that has come so far.
 #[derive(Debug)]

@@ -27,11 +27,7 @@
 //!   before the committer's is let go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use parking_lot::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::batch::PreparedBatch;
 use super::committer::Committer;
@@ -44,6 +40,9 @@ use crate::error::AppendError;
 use crate::options::Durability;
 use crate::storage::IoError;
 use crate::storage::latch::Latch;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender};
+use crate::sync::{Instant, Mutex, MutexGuard};
 use crate::watermark::Watermarks;
 
 /// What callers put into the queue.
@@ -188,6 +187,7 @@ impl Pipeline {
         if self.watching.fetch_max(due, Ordering::SeqCst) < due {
             // If the queue is full the writer is awake anyway.
             let _ = self.sender.try_send(Message::Nudge);
+            self.empty_if_closed();
         }
         Ok(answer)
     }
@@ -459,8 +459,13 @@ impl Pipeline {
         }
         let sent = self.sender.send(message);
         debug_assert!(sent.is_ok(), "the pipeline holds the receiver");
+        self.empty_if_closed();
+    }
+
+    /// Closed meanwhile, nobody takes in what was sent: whoever sent it empties the queue, for itself
+    /// and for those who wait for a place in it.
+    fn empty_if_closed(&self) {
         if self.closed.load(Ordering::SeqCst) {
-            // Closed meanwhile: nobody takes it in any more.
             while self.intake.lock().receiver.try_recv().is_ok() {}
         }
     }

@@ -102,6 +102,9 @@ const UNSYNCED_FILES_MAX: usize = 8;
 /// Syncs a file; a failure shuts the latch.
 fn sync_file(touched: &Touched, latch: &Latch) -> Result<(), IoError> {
     let Touched { file, segment } = touched;
+    // A sealed segment is synced in the background too.
+    let _turn = latch.turn();
+    latch.check()?;
     file.sync().map_err(|error| latch.trip(IoError::new("sync", segment.name(), error)))
 }
 

@@ -15,13 +15,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
+use std::time::Duration;
 
 use super::receipt::{Committed, Receipt};
 use crate::error::{AppendError, IoError};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Instant, Mutex, thread_local};
 
 /// What the writer answers.
 pub(crate) type Answer = Result<Committed, AppendError>;

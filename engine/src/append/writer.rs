@@ -5,9 +5,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use super::pipeline::Pipeline;
+use crate::sync::thread::{self, JoinHandle};
 
 /// The running writer.
 #[derive(Debug)]

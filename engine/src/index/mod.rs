@@ -12,10 +12,10 @@
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
-use parking_lot::{RwLock, RwLockReadGuard};
 use quipu_format::{Position, Version};
 
 use crate::append::expected::StreamHead;
+use crate::sync::{RwLock, RwLockReadGuard};
 
 /// All streams, shared between the writer and the readers.
 #[derive(Debug, Default)]

@@ -6,9 +6,9 @@
 //! Invariant: landmark n is final once `count` is above n; the writer stores it first and raises
 //! `count` with `Release`, readers load `count` with `Acquire`.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
 use quipu_format::{ByteOffset, Position, layout};
+
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Every landmark is at least this far from the one before: the most that a reader walks over, in
 /// segments of up to a GiB.

@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use quipu_format::Position;
 
 use super::reader::Segment;
+use crate::sync::ArcSwap;
 
 /// All activated segments.
 #[derive(Debug)]

@@ -10,13 +10,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-
-use parking_lot::{Condvar, Mutex};
 
 use super::prepare::{Prepared, Preparer};
 use crate::storage::latch::Latch;
 use crate::storage::{File, IoError};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex};
 
 /// Gives the writer its next segment, and takes back the one that is full.
 pub(crate) trait SegmentSource: Send {
@@ -38,6 +37,7 @@ pub(crate) struct Sealed {
 impl Sealed {
     /// Syncs it. A failure shuts the latch: what the device holds is not known any more.
     fn sync(&self, latch: &Latch) {
+        let _turn = latch.turn();
         if let Err(error) = self.file.sync() {
             latch.trip(IoError::new("sync", &self.name, error));
         }

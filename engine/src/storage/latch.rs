@@ -4,23 +4,32 @@
 //! answer success for bytes that the device does not have; hence nothing here ever opens the latch
 //! again. Reopening the log makes a new one.
 //!
-//! Invariant: every [`Latch::check`] after the first [`Latch::trip`] has returned gives that
-//! first cause and no other.
-
-use std::sync::OnceLock;
+//! Invariants:
+//! - Every [`Latch::check`] after the first [`Latch::trip`] has returned gives that first cause and
+//!   no other.
+//! - Whoever has the [`Latch::turn`] and finds the latch open may sync: nobody else's sync has failed
+//!   and is still to be told of here.
 
 use super::IoError;
+use crate::sync::{Mutex, MutexGuard, OnceLock};
 
 /// Set once, by the first failure; read without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
     first: OnceLock<IoError>,
+    syncing: Mutex<()>,
 }
 
 impl Latch {
     /// An open latch.
-    pub(crate) const fn new() -> Self {
-        Self { first: OnceLock::new() }
+    pub(crate) fn new() -> Self {
+        Self { first: OnceLock::new(), syncing: Mutex::new(()) }
+    }
+
+    /// Waits until nobody syncs, and keeps others from it until the answer is dropped: a sync that
+    /// fails is to have shut the latch before the next one, which would be told of success.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.syncing.lock()
     }
 
     /// The first cause, where the latch has been tripped.

@@ -5,7 +5,8 @@
 //! memory region that both hand out ([`raw::Region`], the only unsafe code), and the latch that
 //! stays shut after the first failed write or sync ([`latch`]).
 //!
-//! May call: nothing of the engine. Everything above calls down into this module.
+//! May call: nothing of the engine but the locks of [`crate::sync`]. Everything above calls down into
+//! this module.
 //!
 //! Invariants:
 //! - A [`raw::Region`] only grows: bytes below its `written` mark never change while it is mapped.

@@ -73,13 +73,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 pub use decay::{Decay, Missed, Place};
 pub use fault::{Errno, FaultPlan, Operation, is_machine_down};
 pub use survivors::{InFlight, Survivors, Unsynced};
 
 pub use super::Entry;
+use crate::sync::Mutex;
 use image::Image;
 use state::{SimInode, State};
 

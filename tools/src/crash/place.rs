@@ -33,6 +33,13 @@ impl Place {
         Ok(Self { path: fs::canonicalize(given).with_context(cannot)?, temporary: None })
     }
 
+    /// A temporary directory in memory; `None`: there is no such place.
+    pub(super) fn in_memory(prefix: &str) -> Option<Self> {
+        let temporary = tempfile::Builder::new().prefix(prefix).tempdir_in(MEMORY).ok()?;
+        let path = fs::canonicalize(temporary.path()).ok()?;
+        Some(Self { path, temporary: Some(temporary) })
+    }
+
     /// Its absolute path.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -46,3 +53,6 @@ impl Place {
         self.path
     }
 }
+
+/// Where Linux keeps files in memory.
+const MEMORY: &str = "/dev/shm";

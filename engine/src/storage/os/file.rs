@@ -6,11 +6,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::super::raw::{self, Marks, Region, RegionWriter};
 use super::super::{Access, File, Preparation, StoreMode};
 use super::prepare;
+use crate::sync::Mutex;
 
 /// An open file of an [`super::OsDirectory`].
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! Owns: for one file (or one heap block) the set of live regions' marks, and the table that finds
 //! the set of a file by its device and inode, so that two handles of one file, opened apart,
-//! share it. May call: `std` alone.
+//! share it. May call: `std` and locks alone.
 //!
 //! Invariants, all kept under the set's lock but for the writer's own advance:
 //! - at most one mark has a live writer, and no other mark is above the writer's;
@@ -17,12 +17,14 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::super::Access;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
+
+#[cfg(all(test, quipu_loom))]
+mod model;
 
 /// The marks of every live region over one piece of memory.
 #[derive(Debug, Default)]

@@ -46,8 +46,22 @@ const BROKEN_SHOWN_MAX: usize = 5;
 /// How often a call that was there when the work was observed is looked for.
 const LOOKS_MAX: u32 = 5;
 
-/// Both scripts, with each way to store and each to prepare.
+/// Both scripts, with each way to store and each to prepare. In memory, where there is room for files
+/// and no directory was asked for: it is the call that fails, whatever the disk would have done.
 pub(super) fn run(request: &Request, place: &Place, report: &mut Report) -> anyhow::Result<()> {
+    let memory = match request.dir {
+        None => Place::in_memory("quipu-fault-"),
+        Some(_) => None,
+    };
+    let broken = report.broken;
+    fail_all(request, memory.as_ref().unwrap_or(place), report)?;
+    if let Some(memory) = memory.filter(|_| report.broken > broken) {
+        memory.keep();
+    }
+    Ok(())
+}
+
+fn fail_all(request: &Request, place: &Place, report: &mut Report) -> anyhow::Result<()> {
     println!("Each system call failed in turn: typed errors, and nothing acknowledged is lost");
     let tracer = Tracer::new()?;
     if let Err(error) = tracer.try_out() {
