@@ -18,9 +18,6 @@ pub(crate) struct Found {
     pub(crate) position: u64,
     /// X: the segment and offset where the frames end.
     pub(crate) place: (u64, u64),
-    /// Whether the last segment has no room for its seal: no writer may leave it so, but no reader
-    /// refuses it (section 1).
-    pub(crate) cannot_be_sealed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,16 +78,18 @@ pub(crate) fn look(files: &Files) -> Found {
             if walk.is_damage(log_id) { Verdict::Damaged } else { Verdict::Opens }
         }
     };
-    let (sequence, offset) = walk.place;
-    let capacity = walk.segments.get(&sequence).map_or(0, |(bytes, _)| bytes.len() as u64);
-    let seal_end = offset + layout::CONTROL_FRAME_BYTES as u64;
     Found {
         verdict,
         batches: walk.batches,
         position: walk.chain.position.as_u64(),
         place: walk.place,
-        cannot_be_sealed: offset > 0 && seal_end > capacity,
     }
+}
+
+/// Section 3.5, the fifth rule of frames.
+fn has_room(frame: &Frame<'_>, at: usize, capacity: usize) -> bool {
+    let is_seal = frame.header.kind == FrameKind::Control(ControlKind::Seal);
+    is_seal || at + frame.header.frame_bytes as usize + layout::CONTROL_FRAME_BYTES <= capacity
 }
 
 fn header(bytes: &[u8]) -> Header {
@@ -155,7 +154,11 @@ impl Walk<'_> {
             self.place.1 = offset.as_u64();
             let step = self.chain.step(&bytes[at..], salt, offset);
             let (frame, chain) = match step {
-                Step::Frame { frame, chain } if self.take(&frame) => (frame, chain),
+                Step::Frame { frame, chain }
+                    if has_room(&frame, at, bytes.len()) && self.take(&frame) =>
+                {
+                    (frame, chain)
+                }
                 bad => {
                     self.is_contradiction = match bad {
                         Step::Frame { .. } => true,

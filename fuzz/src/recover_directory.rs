@@ -33,10 +33,7 @@ pub fn recover_directory(data: &[u8]) -> bool {
             let events = read_all(&log);
             assert_eq!(events.len() as u64, found.position);
             check_reader(reader, &events);
-            match found.cannot_be_sealed {
-                true => stay(log, &disk, &events),
-                false => go_on(log, &disk, events),
-            }
+            go_on(log, &disk, events);
         }
         Err(error) => {
             match &error {
@@ -122,14 +119,6 @@ fn go_on(log: Log, disk: &SimDisk, mut events: Vec<Plain>) {
     let report = again.recovery_report();
     assert!(report.clean_close && report.bytes_cut == 0, "nothing is left behind: {report:?}");
     assert!(read_all(&again) == events, "what was closed is there");
-}
-
-/// A log that a faulty writer has filled to its end takes nothing more, and loses nothing.
-fn stay(log: Log, disk: &SimDisk, events: &[Plain]) {
-    log.append(Batch::new().event("a", Event::new("T", ""))).unwrap_err();
-    drop(log);
-    let again = Log::open_simulated(&disk.reboot(&Survivors::Random), options()).unwrap();
-    assert!(read_all(&again) == events, "it is as it was");
 }
 
 /// An event as plain values.

@@ -395,6 +395,19 @@ impl<'a> Frame<'a> {
         Ok(Some(Self { header, body, versions, commit_checksum }))
     }
 
+    /// Whether a segment of `capacity` bytes can still be sealed behind this frame, which stands at
+    /// `offset`: one that cannot was written by a faulty writer.
+    pub fn check_room(&self, offset: ByteOffset, capacity: u64) -> Result<(), FrameError> {
+        let end = offset.as_u64().saturating_add(u64::from(self.header.frame_bytes));
+        let room = capacity.saturating_sub(end);
+        if self.header.kind == FrameKind::Control(ControlKind::Seal)
+            || room >= layout::CONTROL_FRAME_BYTES as u64
+        {
+            return Ok(());
+        }
+        Err(FrameError::Field { field: "room for a seal", found: room })
+    }
+
     /// The body's bytes; [`crate::Body::decode`] reads them.
     #[must_use]
     pub const fn body_bytes(&self) -> &'a [u8] {

@@ -8,8 +8,8 @@ use common::{TestEvent, TestSegment, fix_frame, put_u32, put_u64, rich_batch};
 use quipu_format::frame::{ControlFields, control_frame};
 use quipu_format::layout::{header, segment};
 use quipu_format::{
-    ByteOffset, Chain, CommitTime, ControlKind, FrameError, FrameHeader, Position, Predecessor,
-    Salt, SegmentHeader, SegmentSeq, Step, find_evidence,
+    ByteOffset, Chain, CommitTime, ControlKind, Frame, FrameError, FrameHeader, Position,
+    Predecessor, Salt, SegmentHeader, SegmentSeq, Step, find_evidence,
 };
 
 /// The second frame's place, with the chain in front of it.
@@ -19,6 +19,25 @@ fn second_frame() -> (TestSegment, Chain) {
     let chain = segment.chain;
     segment.batch(&[TestEvent::new("a", "T", b"x")]);
     (segment, chain)
+}
+
+#[test]
+fn a_frame_leaves_room_for_a_seal_and_a_seal_needs_none() {
+    let mut segment = TestSegment::first();
+    segment.batch(&rich_batch());
+    segment.control(ControlKind::Seal);
+    let kinds = segment.frames.clone().into_iter().zip([true, false]);
+    for ((start, end), needs_room) in kinds {
+        let offset = ByteOffset::new(start as u64);
+        let frame = Frame::decode(&segment.bytes[start..], segment.salt, offset).unwrap().unwrap();
+        for room in [0, 56, 63] {
+            let error = FrameError::Field { field: "room for a seal", found: room };
+            let expected = if needs_room { Err(error) } else { Ok(()) };
+            assert_eq!(frame.check_room(offset, end as u64 + room), expected, "{room} bytes");
+            assert!(error.is_contradiction());
+        }
+        assert_eq!(frame.check_room(offset, end as u64 + 64), Ok(()));
+    }
 }
 
 fn step_with(change: impl Fn(&mut [u8]), chain: &Chain) -> FrameError {

@@ -169,7 +169,7 @@ impl SegmentScan<'_> {
             }
             let bytes = self.frame_bytes(&mut window, salt, offset)?;
             let fault = match chain.step(bytes, salt, offset) {
-                Step::Frame { frame, chain: after } => match self.take(&frame) {
+                Step::Frame { frame, chain: after } => match self.take(&frame, offset) {
                     Ok(()) => {
                         if frame.header.kind == FrameKind::Batch {
                             landmarks.note(frame.header.first_position, offset);
@@ -236,8 +236,14 @@ impl SegmentScan<'_> {
         Ok(window.at(at, wanted).map_err(read)?)
     }
 
-    /// Puts a frame's events into the index, if each stream goes on with its next version.
-    fn take(&mut self, frame: &quipu_format::Frame<'_>) -> Result<(), FrameError> {
+    /// Puts a frame's events into the index, if the segment can be sealed behind it and each stream
+    /// goes on with its next version.
+    fn take(
+        &mut self,
+        frame: &quipu_format::Frame<'_>,
+        offset: ByteOffset,
+    ) -> Result<(), FrameError> {
+        frame.check_room(offset, self.header.capacity)?;
         let body = Body::decode(frame)?;
         let mut numbers: Vec<(u64, Option<StreamNumber>)> = Vec::new();
         for (at, name) in (0_u32..).zip(body.streams().names()) {

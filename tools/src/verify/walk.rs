@@ -180,13 +180,16 @@ impl<'a> Walk<'a> {
     /// Verifies the frame at this place and goes behind it. What is wrong, if there is none.
     fn take_frame(&mut self) -> Result<Option<Fault>, VerifyError> {
         let Some(segment) = &mut self.segment else { return Ok(None) };
-        let (salt, offset) = (segment.salt, segment.offset);
+        let (salt, offset, capacity) = (segment.salt, segment.offset, segment.header.capacity);
         let bytes = segment.frame_bytes()?;
         let (frame, chain) = match self.chain.step(bytes, salt, offset) {
             Step::Frame { frame, chain } => (frame, chain),
             Step::NeverWritten => return Ok(Some(Fault::NeverWritten)),
             Step::Bad(error) => return Ok(Some(Fault::Frame(error))),
         };
+        if let Err(error) = frame.check_room(offset, capacity) {
+            return Ok(Some(Fault::Frame(error)));
+        }
         if frame.header.kind == FrameKind::Batch
             && let Err(fault) = self.streams.take(&frame)
         {
