@@ -73,15 +73,26 @@ pub enum EncodeError {
 ///
 /// The caller says which events share a stream: [`BatchEncoder::add_stream`] once for each distinct
 /// name, right before the first event of that stream. That the names are distinct is not checked.
+///
+/// A batch of one stream is built in the bytes of its frame, in one allocation. The table of more
+/// streams grows while events are there already, so that it is kept apart.
 #[derive(Debug, Clone, Default)]
 pub struct BatchEncoder {
+    /// Room for the header, the table of a batch of one stream, then the events.
+    frame: Vec<u8>,
+    /// Where the events begin in `frame`.
+    events_at: usize,
+    /// The table of a batch of several streams.
     ends: Vec<u8>,
     names: Vec<u8>,
-    events: Vec<u8>,
+    stream_count: u32,
     event_count: u32,
     /// Number of streams with events.
     streams_used: u32,
 }
+
+/// Room made for a batch at first: a small event fits, and a large one asks for its own.
+const FIRST_BYTES: usize = 512;
 
 impl BatchEncoder {
     /// Begins an empty batch.
@@ -99,44 +110,97 @@ impl BatchEncoder {
     /// Number of streams so far.
     #[must_use]
     pub const fn stream_count(&self) -> u32 {
-        (self.ends.len() / streams::ENTRY_BYTES) as u32
+        self.stream_count
     }
 
     /// Bytes that the finished frame takes in a segment.
     #[must_use]
     pub const fn frame_bytes(&self) -> usize {
+        let table_bytes = match self.stream_count {
+            0 => 0,
+            1 => self.events_at - header::BYTES,
+            _ => layout::aligned(self.ends.len() + self.names.len()),
+        };
         layout::CONTROL_FRAME_BYTES
-            + layout::aligned(self.ends.len() + self.names.len())
-            + self.events.len()
-            + self.stream_count() as usize * versions::ENTRY_BYTES
+            + table_bytes
+            + (self.frame.len() - self.events_at)
+            + self.stream_count as usize * versions::ENTRY_BYTES
     }
 
     /// The names so far, in order.
     pub fn stream_names(&self) -> impl Iterator<Item = &str> {
+        let only = self.only_name().into_iter();
         let mut start = 0;
-        self.ends.chunks_exact(streams::ENTRY_BYTES).map_while(move |entry| {
+        let several = self.ends.chunks_exact(streams::ENTRY_BYTES).map_while(move |entry| {
             let end = u32::from_le_bytes(*entry.first_chunk()?) as usize;
             let name = self.names.get(start..end)?;
             start = end;
-            core::str::from_utf8(name).ok()
-        })
+            Some(name)
+        });
+        only.chain(several).map_while(|name| core::str::from_utf8(name).ok())
+    }
+
+    /// The name of a batch of one stream.
+    fn only_name(&self) -> Option<&[u8]> {
+        if self.stream_count != 1 {
+            return None;
+        }
+        let entry = self.frame.get(header::BYTES..)?;
+        let length = u32::from_le_bytes(*entry.first_chunk()?) as usize;
+        entry.get(streams::ENTRY_BYTES..)?.get(..length)
+    }
+
+    /// Whether the stream with index `index` has this name.
+    #[must_use]
+    pub fn is_stream(&self, index: u32, name: &str) -> bool {
+        let Some(before) = index.checked_sub(1) else {
+            let first = self.only_name().or_else(|| self.names.get(..self.end_of_name(0)?));
+            return first == Some(name.as_bytes());
+        };
+        let range = self.end_of_name(before).zip(self.end_of_name(index));
+        let known = range.and_then(|(start, end)| self.names.get(start..end));
+        known == Some(name.as_bytes())
+    }
+
+    fn end_of_name(&self, index: u32) -> Option<usize> {
+        let entry = self.ends.get(index as usize * streams::ENTRY_BYTES..)?.first_chunk()?;
+        Some(u32::from_le_bytes(*entry) as usize)
     }
 
     /// Adds a stream to the table and gives its index. The name must be a new one.
     pub fn add_stream(&mut self, name: &str) -> Result<u32, EncodeError> {
         check_length("stream name", name.len(), 1, streams::NAME_BYTES_MAX)?;
-        let index = self.stream_count();
         let more = streams::ENTRY_BYTES + name.len() + versions::ENTRY_BYTES;
         self.check_room(more.saturating_add(layout::ALIGNMENT))?;
-        self.names.extend_from_slice(name.as_bytes());
-        self.ends.extend_from_slice(&(self.names.len() as u32).to_le_bytes());
+        let index = self.stream_count;
+        match index {
+            0 => self.add_first_stream(name),
+            _ => {
+                if let Some(first) = self.only_name() {
+                    self.names = first.to_vec();
+                    self.ends.extend_from_slice(&(self.names.len() as u32).to_le_bytes());
+                }
+                self.names.extend_from_slice(name.as_bytes());
+                self.ends.extend_from_slice(&(self.names.len() as u32).to_le_bytes());
+            }
+        }
+        self.stream_count += 1;
         Ok(index)
+    }
+
+    fn add_first_stream(&mut self, name: &str) {
+        self.frame.reserve(FIRST_BYTES);
+        self.frame.resize(header::BYTES, 0);
+        self.frame.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        self.frame.extend_from_slice(name.as_bytes());
+        self.frame.resize(layout::aligned(self.frame.len()), 0);
+        self.events_at = self.frame.len();
     }
 
     /// Adds an event of the stream with index `stream`. On an error the batch is as before.
     pub fn push(&mut self, stream: u32, fields: &EventFields<'_>) -> Result<(), EncodeError> {
         let expected = self.streams_used;
-        if stream > expected || stream >= self.stream_count() {
+        if stream > expected || stream >= self.stream_count {
             return Err(EncodeError::StreamOrder { found: stream, expected });
         }
         check_length("event type", fields.event_type.len(), 1, event::TYPE_BYTES_MAX)?;
@@ -153,15 +217,11 @@ impl BatchEncoder {
         let length = payload_at.saturating_add(fields.payload.len());
         self.check_room(layout::aligned(length))?;
 
-        let start = self.events.len();
-        let into = &mut self.events;
-        into.reserve(layout::aligned(length));
-        into.extend_from_slice(&(length as u32).to_le_bytes());
-        into.extend_from_slice(&stream.to_le_bytes());
-        into.extend_from_slice(&(fields.metadata.len() as u32).to_le_bytes());
-        into.extend_from_slice(&(tags_bytes as u16).to_le_bytes());
-        into.push(fields.event_type.len() as u8);
-        into.push(if id.is_some() { event::FLAG_ID } else { 0 });
+        let tail_bytes = self.stream_count as usize * versions::ENTRY_BYTES + trailer::BYTES;
+        let into = &mut self.frame;
+        let start = into.len();
+        into.reserve(layout::aligned(length) + tail_bytes);
+        into.extend_from_slice(&fixed_part(length, stream, tags_bytes, fields, id.is_some()));
         if let Some(id) = id {
             into.extend_from_slice(id.as_bytes());
         }
@@ -184,35 +244,39 @@ impl BatchEncoder {
         if self.event_count == 0 {
             return Err(EncodeError::Empty);
         }
-        if self.streams_used != self.stream_count() {
+        if self.streams_used != self.stream_count {
             return Err(EncodeError::StreamUnused { index: self.streams_used });
         }
-        let (stream_count, event_count) = (self.stream_count(), self.event_count);
-        let frame_bytes = self.frame_bytes();
-
-        let mut head =
-            Vec::with_capacity(header::BYTES + layout::aligned(self.ends.len() + self.names.len()));
-        head.resize(header::BYTES, 0);
-        head.extend_from_slice(&self.ends);
-        head.extend_from_slice(&self.names);
-        head.resize(layout::aligned(head.len()), 0);
-
-        let mut events = self.events;
-        let table = head.get(header::BYTES..).unwrap_or(&[]);
-        let body_checksum = body_checksum(&[table, &events]);
-        let versions_at = events.len();
-        for _ in 0..stream_count {
-            events.extend_from_slice(&versions::UNSET.to_le_bytes());
-        }
-        events.resize(events.len() + trailer::BYTES, 0);
+        let frame_bytes = self.frame_bytes() as u32;
+        let Self { mut frame, events_at, ends, names, stream_count, event_count, .. } = self;
+        let (head, body_checksum) = match stream_count {
+            1 => (Vec::new(), body_checksum(&[frame.get(header::BYTES..).unwrap_or(&[])])),
+            _ => {
+                let mut head =
+                    Vec::with_capacity(header::BYTES + layout::aligned(ends.len() + names.len()));
+                head.resize(header::BYTES, 0);
+                head.extend_from_slice(&ends);
+                head.extend_from_slice(&names);
+                head.resize(layout::aligned(head.len()), 0);
+                let table = head.get(header::BYTES..).unwrap_or(&[]);
+                let events = frame.get(events_at..).unwrap_or(&[]);
+                let checksum = body_checksum(&[table, events]);
+                (head, checksum)
+            }
+        };
+        let versions_at = frame.len();
+        // No versions yet, and no trailer.
+        frame.resize(versions_at + stream_count as usize * versions::ENTRY_BYTES, UNSET_BYTE);
+        frame.resize(frame.len() + trailer::BYTES, 0);
         Ok(EncodedBatch {
             head,
-            events,
+            frame,
+            events_at,
             versions_at,
             body_checksum,
             event_count,
             stream_count,
-            frame_bytes: frame_bytes as u32,
+            frame_bytes,
         })
     }
 
@@ -224,13 +288,36 @@ impl BatchEncoder {
     }
 }
 
+/// [`versions::UNSET`] is this byte eight times.
+const UNSET_BYTE: u8 = 0xff;
+const _: () = assert!(versions::UNSET == u64::from_le_bytes([UNSET_BYTE; 8]));
+
+/// The part of an event that every event has.
+fn fixed_part(
+    length: usize,
+    stream: u32,
+    tags_bytes: usize,
+    fields: &EventFields<'_>,
+    has_id: bool,
+) -> [u8; event::FIXED_BYTES] {
+    let [l0, l1, l2, l3] = (length as u32).to_le_bytes();
+    let [s0, s1, s2, s3] = stream.to_le_bytes();
+    let [m0, m1, m2, m3] = (fields.metadata.len() as u32).to_le_bytes();
+    let [t0, t1] = (tags_bytes as u16).to_le_bytes();
+    let flags = if has_id { event::FLAG_ID } else { 0 };
+    let type_bytes = fields.event_type.len() as u8;
+    [l0, l1, l2, l3, s0, s1, s2, s3, m0, m1, m2, m3, t0, t1, type_bytes, flags]
+}
+
 /// A batch whose body is final, and whose header and trailer only the commit can fill in.
 #[derive(Debug, Clone)]
 pub struct EncodedBatch {
-    /// Room for the header, then the stream table.
+    /// Of several streams: room for the header, then their table. Of one stream: empty.
     head: Vec<u8>,
-    /// The events, then room for versions and trailer.
-    events: Vec<u8>,
+    /// Of one stream: the whole frame. Of several: what `events_at` says, then the rest.
+    frame: Vec<u8>,
+    /// Where the events begin in `frame`; behind them, room for versions and trailer.
+    events_at: usize,
     versions_at: usize,
     body_checksum: u32,
     event_count: u32,
@@ -275,14 +362,12 @@ impl EncodedBatch {
     /// The distinct streams' names.
     #[must_use]
     pub fn streams(&self) -> StreamTable<'_> {
-        let table = self.head.get(header::BYTES..).unwrap_or(&[]);
-        let decoded = StreamTable::decode(table, self.stream_count);
-        decoded.map(|(table, _)| table).expect("the encoder wrote this table")
+        table_of(self.head(), self.stream_count)
     }
 
     /// For each event, the index of its stream.
     pub fn event_streams(&self) -> impl Iterator<Item = u32> {
-        let mut rest = self.events.get(..self.versions_at).unwrap_or(&[]);
+        let mut rest = self.frame.get(self.events_at..self.versions_at).unwrap_or(&[]);
         core::iter::from_fn(move || {
             let length = u32::from_le_bytes(*rest.first_chunk()?) as usize;
             let stream = u32::from_le_bytes(*rest.get(event::STREAM..)?.first_chunk()?);
@@ -298,7 +383,7 @@ impl EncodedBatch {
     pub fn set_first_version(&mut self, index: u32, version: Version) {
         assert!(index < self.stream_count, "one version for each stream of the table");
         let at = self.versions_at + index as usize * versions::ENTRY_BYTES;
-        if let Some(entry) = self.events.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        if let Some(entry) = self.frame.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
             *entry = version.as_u64().to_le_bytes();
         }
     }
@@ -307,7 +392,7 @@ impl EncodedBatch {
     #[must_use]
     pub fn first_version(&self, index: u32) -> Option<Version> {
         let at = self.versions_at + index as usize * versions::ENTRY_BYTES;
-        let entry = self.events.get(at..)?.first_chunk()?;
+        let entry = self.frame.get(at..)?.first_chunk()?;
         let version = u64::from_le_bytes(*entry);
         let noted = index < self.stream_count && version != versions::UNSET;
         noted.then(|| Version::new(version))
@@ -331,10 +416,11 @@ impl EncodedBatch {
             previous: fields.previous,
         };
         let (front, header_checksum) = header.encode(salt, fields.offset);
-        if let Some(place) = self.head.first_chunk_mut() {
+        let head = if self.head.is_empty() { &mut self.frame } else { &mut self.head };
+        if let Some(place) = head.first_chunk_mut() {
             *place = front;
         }
-        let tail = self.events.split_at_mut_checked(self.versions_at).map(|(_, tail)| tail);
+        let tail = self.frame.split_at_mut_checked(self.versions_at).map(|(_, tail)| tail);
         let Some((versions, place)) = tail.and_then(<[u8]>::split_last_chunk_mut) else {
             unreachable!("finish has made room for versions and trailer");
         };
@@ -349,15 +435,31 @@ impl EncodedBatch {
     /// The frame's bytes, in two parts that stand one behind the other.
     #[must_use]
     pub fn parts(&self) -> [&[u8]; 2] {
-        [&self.head, &self.events]
+        [self.head(), self.frame.get(self.events_at..).unwrap_or(&[])]
+    }
+
+    /// The bytes of header and table.
+    fn head(&self) -> &[u8] {
+        match self.head.is_empty() {
+            true => self.frame.get(..self.events_at).unwrap_or(&[]),
+            false => &self.head,
+        }
     }
 
     /// Gives up the events and keeps the names, for whoever is told of the commit.
     #[must_use]
     pub fn into_stream_names(self) -> StreamNames {
-        StreamNames { head: self.head, count: self.stream_count }
+        let head = match self.head.is_empty() {
+            true if self.frame.capacity() > KEPT_BYTES_MAX => self.head().to_vec(),
+            true => self.frame,
+            false => self.head,
+        };
+        StreamNames { head, count: self.stream_count }
     }
 }
+
+/// A frame of one stream that is no longer is kept whole for its name: a copy costs more.
+const KEPT_BYTES_MAX: usize = 1024;
 
 /// The stream table of a batch, kept after the commit.
 #[derive(Debug, Clone)]
@@ -370,10 +472,14 @@ impl StreamNames {
     /// The distinct streams' names, in the order of their first events.
     #[must_use]
     pub fn streams(&self) -> StreamTable<'_> {
-        let table = self.head.get(header::BYTES..).unwrap_or(&[]);
-        let decoded = StreamTable::decode(table, self.count);
-        decoded.map(|(table, _)| table).expect("the encoder wrote this table")
+        table_of(&self.head, self.count)
     }
+}
+
+/// The table behind the room for the header.
+fn table_of(head: &[u8], count: u32) -> StreamTable<'_> {
+    let decoded = StreamTable::decode(head.get(header::BYTES..).unwrap_or(&[]), count);
+    decoded.map(|(table, _)| table).expect("the encoder wrote this table")
 }
 
 fn check_length(

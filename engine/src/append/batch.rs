@@ -12,6 +12,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 use quipu_format::{BatchEncoder, CommitTime, EncodedBatch, EventFields, EventId};
+use smallvec::SmallVec;
 
 use super::event::Event;
 use super::expected::ExpectedVersion;
@@ -221,13 +222,16 @@ fn distinct(
     Ok(kept)
 }
 
+/// The hashes of a batch's streams; of one or two without an allocation.
+pub(crate) type StreamHashes = SmallVec<[u64; 2]>;
+
 /// A batch as the writer gets it.
 #[derive(Debug)]
 pub(crate) struct PreparedBatch {
     /// The frame but for what the commit decides; `None`: a check.
     pub(crate) encoded: Option<EncodedBatch>,
     /// The hash of each stream of the table.
-    pub(crate) stream_hashes: Vec<u64>,
+    pub(crate) stream_hashes: StreamHashes,
     pub(crate) preconditions: Vec<Precondition>,
     pub(crate) durability: Durability,
     pub(crate) commit_time: Option<CommitTime>,
@@ -246,14 +250,19 @@ pub(crate) struct Precondition {
 /// Which streams a batch has, by name. Small batches compare names, large ones hash them.
 #[derive(Debug, Clone, Default)]
 struct StreamNumbers {
-    last: Option<u32>,
-    table: HashTable<u32>,
+    last: u32,
+    large: Option<Box<LargeTable>>,
+}
+
+/// The streams of a large batch.
+#[derive(Debug, Clone, Default)]
+struct LargeTable {
+    table: HashTable<(u64, u32)>,
     hasher: std::hash::RandomState,
-    names: Vec<Box<str>>,
 }
 
 /// Up to this many streams are told apart by comparing names.
-const COMPARED_STREAMS_MAX: usize = 8;
+const COMPARED_STREAMS_MAX: u32 = 8;
 
 impl StreamNumbers {
     fn number_of(
@@ -261,19 +270,24 @@ impl StreamNumbers {
         name: &str,
         encoder: &mut BatchEncoder,
     ) -> Result<u32, quipu_format::EncodeError> {
-        let found = self.last.filter(|last| self.name(*last) == Some(name)).or_else(|| {
-            if self.names.len() <= COMPARED_STREAMS_MAX {
-                return self.names.iter().position(|known| **known == *name).map(|at| at as u32);
-            }
-            let hash = self.hasher.hash_one(name);
-            self.table.find(hash, |number| self.name(*number) == Some(name)).copied()
-        });
-        let number = match found {
+        if encoder.is_stream(self.last, name) {
+            return Ok(self.last);
+        }
+        self.last = match self.find(name, encoder) {
             Some(number) => number,
             None => self.add(name, encoder)?,
         };
-        self.last = Some(number);
-        Ok(number)
+        Ok(self.last)
+    }
+
+    fn find(&self, name: &str, encoder: &BatchEncoder) -> Option<u32> {
+        let Some(LargeTable { table, hasher }) = self.large.as_deref() else {
+            return (0..encoder.stream_count()).find(|number| encoder.is_stream(*number, name));
+        };
+        let hash = hasher.hash_one(name);
+        let same =
+            |(known, number): &(u64, u32)| *known == hash && encoder.is_stream(*number, name);
+        table.find(hash, same).map(|(_, number)| *number)
     }
 
     fn add(
@@ -282,22 +296,25 @@ impl StreamNumbers {
         encoder: &mut BatchEncoder,
     ) -> Result<u32, quipu_format::EncodeError> {
         let number = encoder.add_stream(name)?;
-        self.names.push(name.into());
-        let Self { table, hasher, names, .. } = self;
-        let hash_of =
-            |number: &u32| names.get(*number as usize).map_or(0, |name| hasher.hash_one(&**name));
-        if names.len() == COMPARED_STREAMS_MAX + 1 {
-            for known in 0..number {
-                table.insert_unique(hash_of(&known), known, hash_of);
+        if number >= COMPARED_STREAMS_MAX {
+            let large = self.large.get_or_insert_with(|| {
+                let mut large = Box::<LargeTable>::default();
+                for (number, name) in (0..).zip(encoder.stream_names()) {
+                    large.insert(name, number);
+                }
+                large
+            });
+            if number > COMPARED_STREAMS_MAX {
+                large.insert(name, number);
             }
-        }
-        if names.len() > COMPARED_STREAMS_MAX {
-            table.insert_unique(hash_of(&number), number, hash_of);
         }
         Ok(number)
     }
+}
 
-    fn name(&self, number: u32) -> Option<&str> {
-        self.names.get(number as usize).map(|name| &**name)
+impl LargeTable {
+    fn insert(&mut self, name: &str, number: u32) {
+        let hash = self.hasher.hash_one(name);
+        self.table.insert_unique(hash, (hash, number), |(hash, _)| *hash);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use quipu_format::Position;
 
 use super::ticket::{Answer, Responder};
+use crate::error::AppendError;
 use crate::segment::reader::Segment;
 use crate::segment::writer::ActiveSegment;
 use crate::storage::{File, IoError};
@@ -17,6 +18,21 @@ pub(crate) struct Staged {
     pub(crate) answer: Answer,
     /// Whether the answer is that a batch was stored.
     pub(crate) stored: bool,
+}
+
+impl Staged {
+    /// What the caller is told, once it is known whether the group has become durable.
+    pub(crate) fn told(self, durable: &Result<(), IoError>) -> Answer {
+        let Err(cause) = durable else { return self.answer };
+        Err(match self.answer {
+            _ if self.stored => AppendError::OutcomeUnknown(cause.clone()),
+            // Recognised as stored before; but whether that lasts is not known any more.
+            Ok(committed) if committed.replayed => AppendError::OutcomeUnknown(cause.clone()),
+            // A refusal or a check speaks of what may not last; nothing of it was written.
+            Ok(_) | Err(AppendError::PreconditionFailed(_)) => AppendError::Poisoned(cause.clone()),
+            Err(error) => error,
+        })
+    }
 }
 
 /// A file with frames that are not known to be durable.
@@ -30,7 +46,10 @@ pub(crate) struct Touched {
 /// The batches that one sync makes durable, and the answers that wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    pub(crate) answers: Vec<(Responder, Staged)>,
+    /// Who waits for it. Each holds what it will be told if the group becomes durable.
+    pub(crate) waiting: Vec<Responder>,
+    /// Batches of the queue that were looked at.
+    pub(crate) batches: usize,
     /// The files that it stored frames in, in the order of the log.
     pub(crate) touched: Vec<Touched>,
     /// The written end of the log behind the group.

@@ -21,13 +21,15 @@
 //!
 //! Invariants:
 //! - One caller's batches are committed in its order: in place only if nothing of the queue is
-//!   still to be stored (`pending` is raised before a batch is sent, and lowered under the
-//!   committer's lock).
+//!   still to be stored (`pending` is raised before a batch is sent, and lowered, for a whole group
+//!   at a time, under the committer's lock).
 //! - Groups are published in the order in which they were stored: the publisher's lock is taken
 //!   before the committer's is let go.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use quipu_format::CommitTime;
 
 use super::batch::PreparedBatch;
 use super::committer::Committer;
@@ -48,8 +50,8 @@ use crate::watermark::Watermarks;
 /// What callers put into the queue.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// A batch to be committed.
-    Append(Box<PreparedBatch>, Responder),
+    /// The responder's batch is to be committed.
+    Append(Responder),
     /// All that was committed before is to be durable.
     Sync(Responder),
     /// Something was committed in place: look at what is due.
@@ -140,10 +142,10 @@ impl Pipeline {
 
     /// Hands a batch over. Waits for a place in the queue.
     pub(crate) fn submit(&self, batch: PreparedBatch) -> Ticket {
-        let (ticket, responder) = Ticket::new();
+        let (ticket, responder) = Ticket::for_batch(batch);
         // Before it is sent, so that nothing of this caller's can overtake it in place.
         self.pending.fetch_add(1, Ordering::SeqCst);
-        self.send(Message::Append(Box::new(batch), responder));
+        self.send(Message::Append(responder));
         ticket
     }
 
@@ -218,7 +220,7 @@ impl Pipeline {
         committer.mark(&mut group);
         group.end = committer.active.chain().position;
         drop(committer);
-        let nobody = publisher.publish(group);
+        let (nobody, _) = publisher.publish(group);
         debug_assert!(nobody.is_empty(), "a mark answers nobody");
     }
 
@@ -256,7 +258,9 @@ impl Pipeline {
         let mut group = Group::default();
         let mut closing = None;
         match due {
-            Due::Message(message) => closing = self.take_in(message, &mut committer, &mut group),
+            Due::Message(message) => {
+                closing = take_in(message, self.environment.now(), &mut committer, &mut group);
+            }
             Due::Sync => group.needs_sync = true,
             Due::Mark => committer.mark(&mut group),
         }
@@ -276,27 +280,28 @@ impl Pipeline {
             group.needs_sync = true;
         }
         storing.done();
+        self.pending.fetch_sub(group.batches, Ordering::SeqCst);
         drop(committer);
-        self.crowded.store(group.answers.len() > 1, Ordering::Relaxed);
+        self.crowded.store(group.waiting.len() > 1, Ordering::Relaxed);
         let Some(closer) = closing else {
             drop(intake);
-            let answers = publisher.publish(group);
+            let (waiting, durable) = publisher.publish(group);
             publishing.done();
             drop(publisher);
-            Responder::answer_all(answers);
+            Responder::answer_all(waiting, &durable);
             return true;
         };
-        let answers = publisher.publish(group);
+        let (waiting, durable) = publisher.publish(group);
         publishing.done();
         drop(publisher);
-        Responder::answer_all(answers);
+        Responder::answer_all(waiting, &durable);
         self.shut();
         // What was sent behind the close is dropped, and its tickets say so.
         while intake.receiver.try_recv().is_ok() {}
         let end = self.watermarks.published();
         let closed = self.latch.check().map_err(AppendError::Poisoned);
         let answer = closed.map(|()| Committed::nothing(end, self.environment.now()));
-        Responder::answer_all([(closer, answer)]);
+        closer.answer(answer);
         false
     }
 
@@ -366,39 +371,14 @@ impl Pipeline {
         committer: &mut Committer,
         group: &mut Group,
     ) -> Option<Responder> {
-        while group.answers.len() < self.limits.group_batches_max
+        let now = self.environment.now();
+        while group.waiting.len() < self.limits.group_batches_max
             && group.stored_bytes < self.limits.group_bytes_max
         {
             let Ok(message) = intake.receiver.try_recv() else { return None };
-            if let Some(closer) = self.take_in(message, committer, group) {
+            if let Some(closer) = take_in(message, now, committer, group) {
                 return Some(closer);
             }
-        }
-        None
-    }
-
-    /// Does what a message asks for. Gives the closer, if that is what it was.
-    fn take_in(
-        &self,
-        message: Message,
-        committer: &mut Committer,
-        group: &mut Group,
-    ) -> Option<Responder> {
-        match message {
-            Message::Append(batch, mut responder) => {
-                responder.mark_stored();
-                let staged = committer.append(*batch, self.environment.now(), group);
-                group.answers.push((responder, staged));
-                self.pending.fetch_sub(1, Ordering::SeqCst);
-            }
-            Message::Sync(responder) => {
-                group.needs_sync = true;
-                let end = committer.active.chain().position;
-                let answer = Ok(Committed::nothing(end, self.environment.now()));
-                group.answers.push((responder, Staged { answer, stored: false }));
-            }
-            Message::Nudge => {}
-            Message::Close(responder) => return Some(responder),
         }
         None
     }
@@ -441,13 +421,13 @@ impl Pipeline {
             // Something was committed in place behind the group that brought the close. A failure
             // shuts the latch, and then no close frame is stored.
             let late = Group { end, needs_sync: true, ..Group::default() };
-            let nobody = publisher.publish(late);
+            let (nobody, _) = publisher.publish(late);
             debug_assert!(nobody.is_empty(), "a sync for the close answers nobody");
         }
         let mut group = Group::default();
         committer.close(&mut group);
         group.end = end;
-        let nobody = publisher.publish(group);
+        let (nobody, _) = publisher.publish(group);
         debug_assert!(nobody.is_empty(), "a close frame answers nobody");
     }
 
@@ -469,6 +449,33 @@ impl Pipeline {
             while self.intake.lock().receiver.try_recv().is_ok() {}
         }
     }
+}
+
+/// Does what a message asks for. Gives the closer, if that is what it was.
+fn take_in(
+    message: Message,
+    now: CommitTime,
+    committer: &mut Committer,
+    group: &mut Group,
+) -> Option<Responder> {
+    match message {
+        Message::Append(mut responder) => {
+            group.batches += 1;
+            if let Some(batch) = responder.take_batch() {
+                responder.stage(committer.append(batch, now, group));
+            }
+            group.waiting.push(responder);
+        }
+        Message::Sync(mut responder) => {
+            group.needs_sync = true;
+            let answer = Ok(Committed::nothing(committer.active.chain().position, now));
+            responder.stage(Staged { answer, stored: false });
+            group.waiting.push(responder);
+        }
+        Message::Nudge => {}
+        Message::Close(responder) => return Some(responder),
+    }
+    None
 }
 
 /// Shuts the latch unless it is told that all went well: whoever panics while deciding or publishing

@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use super::group::{Group, Staged, Touched};
 use super::ticket::{Answer, Responder};
-use crate::error::AppendError;
 use crate::storage::IoError;
 use crate::storage::latch::Latch;
 use crate::watermark::Watermarks;
@@ -35,24 +34,17 @@ impl Publisher {
         Self { watermarks, latch, unsynced: Vec::new() }
     }
 
-    /// Takes a group to where its answers are true, and gives them.
+    /// Takes a group to where its answers are true, and gives those who wait for them, with what
+    /// has become of it.
     #[must_use = "callers wait for the answers"]
-    pub(crate) fn publish(&mut self, mut group: Group) -> Vec<(Responder, Answer)> {
-        let answers = std::mem::take(&mut group.answers);
-        let advanced = self.advance(group);
-        let answer = |staged: Staged| match &advanced {
-            Ok(()) => staged.answer,
-            Err(cause) => Err(not_durable(&staged, cause)),
-        };
-        answers.into_iter().map(|(responder, staged)| (responder, answer(staged))).collect()
+    pub(crate) fn publish(&mut self, mut group: Group) -> (Vec<Responder>, Result<(), IoError>) {
+        let waiting = std::mem::take(&mut group.waiting);
+        (waiting, self.advance(group))
     }
 
     /// As [`Publisher::publish`], for a group of one whose caller waits here.
     pub(crate) fn publish_one(&mut self, group: Group, staged: Staged) -> Answer {
-        match self.advance(group) {
-            Ok(()) => staged.answer,
-            Err(cause) => Err(not_durable(&staged, &cause)),
-        }
+        staged.told(&self.advance(group))
     }
 
     /// Makes the group durable, if it asks for that, and then visible.
@@ -106,16 +98,4 @@ fn sync_file(touched: &Touched, latch: &Latch) -> Result<(), IoError> {
     let _turn = latch.turn();
     latch.check()?;
     file.sync().map_err(|error| latch.trip(IoError::new("sync", segment.name(), error)))
-}
-
-/// What a caller is told whose group did not become durable.
-fn not_durable(staged: &Staged, cause: &IoError) -> AppendError {
-    match &staged.answer {
-        _ if staged.stored => AppendError::OutcomeUnknown(cause.clone()),
-        // Recognised as stored before; but whether that lasts is not known any more.
-        Ok(committed) if committed.replayed => AppendError::OutcomeUnknown(cause.clone()),
-        // A refusal or a check speaks of what may not last; nothing of it was written all the same.
-        Ok(_) | Err(AppendError::PreconditionFailed(_)) => AppendError::Poisoned(cause.clone()),
-        Err(error) => error.clone(),
-    }
 }

@@ -4,6 +4,7 @@
 
 use quipu_format::encode::StreamNames;
 use quipu_format::{CommitTime, EncodedBatch, Position, Version};
+use smallvec::{SmallVec, smallvec};
 
 /// Where a batch was committed.
 ///
@@ -14,9 +15,12 @@ pub struct Receipt {
     first_position: Position,
     event_count: u32,
     committed_at: CommitTime,
-    streams: Option<(StreamNames, Vec<Version>)>,
+    streams: Option<(StreamNames, LastVersions)>,
     replayed: bool,
 }
+
+/// The version that each stream was brought to; of one stream without an allocation.
+type LastVersions = SmallVec<[Version; 1]>;
 
 impl Receipt {
     /// The position of the batch's first event.
@@ -97,7 +101,11 @@ impl From<Committed> for Receipt {
 }
 
 /// For each stream of a committed batch, its version at its last event there.
-fn last_versions(encoded: &EncodedBatch) -> Vec<Version> {
+fn last_versions(encoded: &EncodedBatch) -> LastVersions {
+    if encoded.stream_count() == 1 {
+        let first = encoded.first_version(0).unwrap_or_default();
+        return smallvec![first.plus(u64::from(encoded.event_count()) - 1)];
+    }
     let mut next: Vec<Version> = (0..encoded.stream_count())
         .map(|index| encoded.first_version(index).unwrap_or_default())
         .collect();

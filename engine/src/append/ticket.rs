@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use super::batch::PreparedBatch;
+use super::group::Staged;
 use super::receipt::{Committed, Receipt};
 use crate::error::{AppendError, IoError};
 use crate::sync::thread::{self, Thread};
@@ -37,31 +39,52 @@ pub struct Ticket {
 pub(crate) struct Responder {
     /// `None` once answered.
     cell: Option<Arc<Cell>>,
-    /// Whether the batch may have reached the disk.
-    stored: bool,
 }
 
-/// What the two halves share.
+/// What the two halves share: the batch on its way in, and the answer on its way back. One
+/// allocation for both, made and freed by the caller's thread.
 struct Cell {
     state: Mutex<State>,
 }
 
-enum State {
-    Waiting(Option<Waker>),
-    Answered(Answer),
+struct State {
+    step: Step,
+    waker: Option<Waker>,
+}
+
+/// How far it has come.
+#[allow(clippy::large_enum_variant)] // it is the batch that nearly every ticket is made for
+enum Step {
+    /// Handed over; `None`: not a batch but a sync, or the close.
+    Submitted(Option<PreparedBatch>),
+    /// The writer is at it: it may reach the disk.
     Taken,
+    /// What the answer will be, if its group becomes durable.
+    Staged(Staged),
+    Answered(Answer),
+    /// Answered, and the answer fetched.
+    Fetched,
 }
 
 impl Ticket {
+    /// A ticket and the responder that answers it, for a batch.
+    pub(crate) fn for_batch(batch: PreparedBatch) -> (Self, Responder) {
+        Self::pair(Some(batch))
+    }
+
     /// A ticket and the responder that answers it.
     pub(crate) fn new() -> (Self, Responder) {
-        let cell = Arc::new(Cell { state: Mutex::new(State::Waiting(None)) });
-        (Self { cell: Arc::clone(&cell) }, Responder { cell: Some(cell), stored: false })
+        Self::pair(None)
+    }
+
+    fn pair(batch: Option<PreparedBatch>) -> (Self, Responder) {
+        let cell = Arc::new(Cell::at(Step::Submitted(batch)));
+        (Self { cell: Arc::clone(&cell) }, Responder { cell: Some(cell) })
     }
 
     /// A ticket that is answered already.
     pub(crate) fn answered(answer: Answer) -> Self {
-        Self { cell: Arc::new(Cell { state: Mutex::new(State::Answered(answer)) }) }
+        Self { cell: Arc::new(Cell::at(Step::Answered(answer))) }
     }
 
     /// Blocks until the batch is committed, or known not to be.
@@ -108,7 +131,7 @@ impl Ticket {
     /// Whether there is an answer.
     #[must_use]
     pub fn is_answered(&self) -> bool {
-        !matches!(*self.cell.state.lock(), State::Waiting(_))
+        matches!(self.cell.state.lock().step, Step::Answered(_) | Step::Fetched)
     }
 }
 
@@ -131,69 +154,95 @@ impl fmt::Debug for Ticket {
 }
 
 impl Responder {
-    /// From here on the batch may have reached the disk.
-    pub(crate) fn mark_stored(&mut self) {
-        self.stored = true;
+    /// The batch; from here on it may reach the disk.
+    pub(crate) fn take_batch(&mut self) -> Option<PreparedBatch> {
+        let mut state = self.cell.as_ref()?.state.lock();
+        match std::mem::replace(&mut state.step, Step::Taken) {
+            Step::Submitted(batch) => batch,
+            _ => None,
+        }
     }
 
-    /// Answers a whole group: all results, then all wake-ups.
-    pub(crate) fn answer_all(answers: impl IntoIterator<Item = (Self, Answer)>) {
-        let answers = answers.into_iter();
-        let mut wakers = Vec::with_capacity(answers.size_hint().0);
-        for (mut responder, answer) in answers {
-            wakers.extend(responder.put(answer));
+    /// Keeps what the answer will be, if the group becomes durable.
+    pub(crate) fn stage(&mut self, staged: Staged) {
+        if let Some(cell) = &self.cell {
+            cell.state.lock().step = Step::Staged(staged);
+        }
+    }
+
+    /// Answers a whole group, of which it is known whether it is durable: all results, then all
+    /// wake-ups.
+    pub(crate) fn answer_all(group: Vec<Self>, durable: &Result<(), IoError>) {
+        let mut wakers = Vec::new();
+        for mut responder in group {
+            wakers.extend(responder.put(|staged| match staged {
+                Some(staged) => staged.told(durable),
+                None => Err(unanswered()),
+            }));
         }
         wakers.into_iter().for_each(wake);
     }
 
-    /// Stores the answer; gives the waker of whoever waits already.
-    fn put(&mut self, answer: Answer) -> Option<Waker> {
+    /// Answers one whose answer depends on no group.
+    pub(crate) fn answer(mut self, answer: Answer) {
+        self.put(|_| answer).into_iter().for_each(wake);
+    }
+
+    /// Makes the answer of what was staged; gives the waker of whoever waits already.
+    fn put(&mut self, answer: impl FnOnce(Option<Staged>) -> Answer) -> Option<Waker> {
         let cell = self.cell.take()?;
         let mut state = cell.state.lock();
-        match std::mem::replace(&mut *state, State::Answered(answer)) {
-            State::Waiting(waker) => waker,
-            State::Answered(_) | State::Taken => None,
-        }
+        let staged = match std::mem::replace(&mut state.step, Step::Fetched) {
+            Step::Staged(staged) => Some(staged),
+            _ => None,
+        };
+        state.step = Step::Answered(answer(staged));
+        state.waker.take()
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        let error = if self.stored {
-            let gone = std::io::Error::other("the writer stopped before it could answer");
-            AppendError::OutcomeUnknown(IoError::new("append to", "the log", gone))
-        } else {
-            AppendError::Closed
-        };
-        if let Some(waker) = self.put(Err(error)) {
-            wake(waker);
-        }
+        let Some(cell) = &self.cell else { return };
+        let untouched = matches!(cell.state.lock().step, Step::Submitted(_));
+        let error = if untouched { AppendError::Closed } else { unanswered() };
+        self.put(|_| Err(error)).into_iter().for_each(wake);
     }
+}
+
+/// What a caller is told whose batch was looked at, by a writer that did not come to its answer.
+fn unanswered() -> AppendError {
+    let gone = std::io::Error::other("the writer stopped before it could answer");
+    AppendError::OutcomeUnknown(IoError::new("append to", "the log", gone))
 }
 
 impl fmt::Debug for Responder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responder").field("stored", &self.stored).finish_non_exhaustive()
+        f.debug_struct("Responder").finish_non_exhaustive()
     }
 }
 
 impl Cell {
+    fn at(step: Step) -> Self {
+        Self { state: Mutex::new(State { step, waker: None }) }
+    }
+
     /// Takes the answer, or leaves `waker` to be woken when there is one.
     fn take_or_register(&self, waker: &Waker) -> Option<Answer> {
         let mut state = self.state.lock();
-        match &mut *state {
-            State::Waiting(registered) => {
-                match registered {
+        match &state.step {
+            Step::Submitted(_) | Step::Taken | Step::Staged(_) => {
+                match &mut state.waker {
                     Some(registered) => registered.clone_from(waker),
-                    None => *registered = Some(waker.clone()),
+                    None => state.waker = Some(waker.clone()),
                 }
                 None
             }
-            State::Answered(_) => match std::mem::replace(&mut *state, State::Taken) {
-                State::Answered(answer) => Some(answer),
-                State::Waiting(_) | State::Taken => None,
+            Step::Answered(_) => match std::mem::replace(&mut state.step, Step::Fetched) {
+                Step::Answered(answer) => Some(answer),
+                _ => None,
             },
-            State::Taken => Some(Err(AppendError::AnswerTaken)),
+            Step::Fetched => Some(Err(AppendError::AnswerTaken)),
         }
     }
 }
@@ -237,8 +286,11 @@ mod tests {
     use super::*;
     use crate::error::Outcome;
 
-    fn committed(position: u64) -> Answer {
-        Ok(Committed::nothing(Position::new(position), CommitTime::ZERO))
+    /// Stages a commit at this position.
+    fn staged(mut responder: Responder, position: u64) -> Responder {
+        let answer = Ok(Committed::nothing(Position::new(position), CommitTime::ZERO));
+        responder.stage(Staged { answer, stored: false });
+        responder
     }
 
     #[test]
@@ -246,7 +298,7 @@ mod tests {
         let (early, early_responder) = Ticket::new();
         let (late, late_responder) = Ticket::new();
         let waiting = thread::spawn(move || early.wait().unwrap().first_position());
-        Responder::answer_all([(early_responder, committed(1)), (late_responder, committed(2))]);
+        Responder::answer_all(vec![staged(early_responder, 1), staged(late_responder, 2)], &Ok(()));
         assert_eq!(waiting.join().unwrap(), Position::new(1));
         assert_eq!(late.wait().unwrap().first_position(), Position::new(2));
     }
@@ -258,7 +310,7 @@ mod tests {
         assert!(matches!(ticket.wait(), Err(AppendError::Closed)));
 
         let (ticket, mut responder) = Ticket::new();
-        responder.mark_stored();
+        assert!(responder.take_batch().is_none(), "it is for no batch");
         drop(responder);
         assert_eq!(ticket.wait().unwrap_err().outcome(), Outcome::Unknown);
     }
@@ -268,7 +320,7 @@ mod tests {
         let (ticket, responder) = Ticket::new();
         let ticket = ticket.wait_timeout(Duration::from_millis(1)).unwrap_err();
         assert!(!ticket.is_answered());
-        Responder::answer_all([(responder, committed(3))]);
+        Responder::answer_all(vec![staged(responder, 3)], &Ok(()));
         let receipt = ticket.wait_timeout(Duration::from_secs(60)).unwrap().unwrap();
         assert_eq!(receipt.first_position(), Position::new(3));
     }
@@ -287,7 +339,7 @@ mod tests {
         let (mut ticket, responder) = Ticket::new();
         assert!(Pin::new(&mut ticket).poll(&mut context).is_pending());
         assert!(Pin::new(&mut ticket).poll(&mut context).is_pending());
-        Responder::answer_all([(responder, committed(4))]);
+        Responder::answer_all(vec![staged(responder, 4)], &Ok(()));
         assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
         assert!(Pin::new(&mut ticket).poll(&mut context).is_ready());
         let again = Pin::new(&mut ticket).poll(&mut context);

@@ -11,12 +11,21 @@ use loom::thread::{self, Thread};
 use quipu_format::{CommitTime, Position};
 
 use super::{Cells, check};
+use crate::append::group::Staged;
 use crate::append::receipt::Committed;
-use crate::append::ticket::{Answer, Responder, Ticket};
+use crate::append::ticket::{Responder, Ticket};
 use crate::error::AppendError;
 
-fn committed(position: u64) -> Answer {
-    Ok(Committed::nothing(Position::new(position), CommitTime::ZERO))
+/// Stages a commit at this position.
+fn staged(mut responder: Responder, position: u64) -> Responder {
+    let answer = Ok(Committed::nothing(Position::new(position), CommitTime::ZERO));
+    responder.stage(Staged { answer, stored: false });
+    responder
+}
+
+/// Answers with a commit at this position.
+fn commit(responder: Responder, position: u64) {
+    Responder::answer_all(vec![staged(responder, position)], &Ok(()));
 }
 
 /// Counts how often it is woken, and wakes the thread that made it.
@@ -41,7 +50,7 @@ fn an_answer_and_a_wait_never_miss_each_other() {
             let stored = Arc::clone(&stored);
             move || {
                 stored.fill(0, 1);
-                Responder::answer_all([(responder, committed(1))]);
+                commit(responder, 1);
             }
         });
         assert_eq!(ticket.wait().unwrap().first_position(), Position::new(1));
@@ -57,10 +66,8 @@ fn each_of_a_group_is_woken_with_its_own_answer() {
         let (second, second_responder) = Ticket::new();
         let waiting = thread::spawn(move || second.wait().unwrap().first_position());
         let answering = thread::spawn(move || {
-            Responder::answer_all([
-                (first_responder, committed(1)),
-                (second_responder, committed(2)),
-            ]);
+            let group = vec![staged(first_responder, 1), staged(second_responder, 2)];
+            Responder::answer_all(group, &Ok(()));
         });
         assert_eq!(first.wait().unwrap().first_position(), Position::new(1));
         assert_eq!(waiting.join().unwrap(), Position::new(2));
@@ -82,7 +89,7 @@ fn a_responder_that_is_dropped_wakes_whoever_waits() {
 fn a_future_is_woken_once_and_never_left_asleep() {
     check(|| {
         let (ticket, responder) = Ticket::new();
-        let answering = thread::spawn(move || Responder::answer_all([(responder, committed(1))]));
+        let answering = thread::spawn(move || commit(responder, 1));
         let count = Arc::new(Count { wakes: AtomicUsize::new(0), thread: thread::current() });
         let waker = Waker::from(Arc::clone(&count));
         let mut context = Context::from_waker(&waker);
@@ -108,7 +115,7 @@ fn a_future_is_woken_once_and_never_left_asleep() {
 fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
     check(|| {
         let (ticket, responder) = Ticket::new();
-        let answering = thread::spawn(move || Responder::answer_all([(responder, committed(1))]));
+        let answering = thread::spawn(move || commit(responder, 1));
         let mut ticket = Box::pin(ticket);
         let nobody = Waker::noop();
         // Polled on one task, then moved to a thread that waits for it.
