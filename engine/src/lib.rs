@@ -69,6 +69,7 @@ mod read;
 mod recovery;
 mod segment;
 mod storage;
+mod subscribe;
 mod sync;
 mod watermark;
 
@@ -84,12 +85,16 @@ pub use error::{
 pub use log::Log;
 pub use options::{Durability, Options};
 pub use quipu_format::{ByteOffset, CommitTime, EventId, LogId, Position, TagIter, Tags, Version};
+pub use read::batch::{BatchEvent, BatchEvents, RecordedBatch};
 pub use read::batches::Batches;
 pub use read::events::{Read, ReadEvents};
-pub use read::recorded::{BatchEvent, BatchEvents, RecordedBatch, RecordedEvent};
+pub use read::recorded::RecordedEvent;
 pub use read::stream::{ReadStream, ReadStreamEvents};
 pub use recovery::report::{LogEnd, RecoveryReport};
 pub use storage::{Preparation, StoreMode};
+pub use subscribe::Delivery;
+pub use subscribe::request::Subscribe;
+pub use subscribe::subscription::{Canceller, NothingYet, Subscription};
 
 #[cfg(feature = "sim")]
 pub use storage::sim;

@@ -38,6 +38,10 @@ use crate::segment::writer::frame_bytes_max;
 use crate::storage::latch::Latch;
 use crate::storage::os::OsDirectory;
 use crate::storage::{Directory, DirectoryLock, IoError, LockError};
+use crate::subscribe::notifier::Notifier;
+use crate::subscribe::request::Subscribe;
+use crate::subscribe::source::{Live, Source};
+use crate::subscribe::subscription::Subscription;
 use crate::sync::{Mutex, channel};
 use crate::watermark::Watermarks;
 
@@ -75,6 +79,8 @@ struct Shared {
     index: Arc<StreamIndex>,
     segments: Arc<SegmentSet>,
     watermarks: Arc<Watermarks>,
+    /// Wakes subscriptions.
+    notifier: Arc<Notifier>,
     report: RecoveryReport,
     options: Options,
     /// `None`: open for reading only.
@@ -86,6 +92,7 @@ struct Shared {
 /// Ends the writer.
 struct Closer {
     pipeline: Option<Arc<Pipeline>>,
+    notifier: Arc<Notifier>,
     threadless: bool,
     running: Mutex<Option<Running>>,
 }
@@ -248,6 +255,39 @@ impl Log {
         Batches::new(self.snapshot(), half_open(&range))
     }
 
+    /// Subscribes to the log from a position on: history, then
+    /// [`Delivery::CaughtUp`](crate::Delivery), then events as they are committed.
+    pub fn subscribe(&self, from: Position) -> Subscribe {
+        Subscribe::new(self.live(), from)
+    }
+
+    /// Subscribes to one stream from a version on, whether it has events yet or not.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = quipu::Log::options().segment_bytes(1 << 20).open(dir.path())?;
+    /// use quipu::{Batch, Event, Version};
+    /// let mut subscription = log.subscribe_stream("order-1", Version::ZERO);
+    /// let canceller = subscription.canceller();
+    /// log.append(Batch::new().event("order-1", Event::new("OrderPlaced", "")))?;
+    /// let first = subscription.next().expect("it has not ended")?;
+    /// assert_eq!(first.event().map(|event| event.event_type()), Some("OrderPlaced"));
+    /// canceller.cancel();
+    /// assert!(subscription.next().is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn subscribe_stream(&self, stream: impl Into<String>, from: Version) -> Subscription {
+        let source = Source::Stream {
+            name: stream.into(),
+            version: from,
+            events: None,
+            position: Position::ZERO,
+        };
+        Subscription::new(self.live(), source, u64::MAX)
+    }
+
     /// What opening this log has found and done.
     #[must_use]
     pub fn recovery_report(&self) -> &RecoveryReport {
@@ -329,11 +369,12 @@ impl Log {
         let Recovered { report, segments, index, end, synced, writer } = recovered;
         let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
         let (index, segments) = (Arc::new(index), Arc::new(SegmentSet::new(segments)));
+        let notifier = Arc::new(Notifier::default());
         let pipeline = match writer {
             None => None,
             Some(writer) => Some(pipeline(
                 writer,
-                (&index, &segments, &watermarks),
+                (&index, &segments, &watermarks, &notifier),
                 &options,
                 environment,
                 threadless,
@@ -347,9 +388,14 @@ impl Log {
             _ => None,
         };
         let running = lock.map(|lock| Running { threads, lock });
-        let closer =
-            Closer { pipeline: pipeline.clone(), threadless, running: Mutex::new(running) };
-        let shared = Shared { index, segments, watermarks, report, options, pipeline, threadless };
+        let closer = Closer {
+            pipeline: pipeline.clone(),
+            notifier: Arc::clone(&notifier),
+            threadless,
+            running: Mutex::new(running),
+        };
+        let shared =
+            Shared { index, segments, watermarks, notifier, report, options, pipeline, threadless };
         Ok(Self { shared: Arc::new(shared), closer: Arc::new(closer) })
     }
 
@@ -372,6 +418,18 @@ impl Log {
         self.shared.pipeline.as_ref().ok_or(AppendError::ReadOnly)
     }
 
+    fn live(&self) -> Live {
+        let Shared { segments, watermarks, index, options, notifier, pipeline, .. } = &*self.shared;
+        Live {
+            segments: Arc::clone(segments),
+            watermarks: Arc::clone(watermarks),
+            index: Arc::clone(index),
+            notifier: Arc::clone(notifier),
+            verify: options.verify_reads,
+            grows: pipeline.is_some(),
+        }
+    }
+
     fn snapshot(&self) -> Snapshot {
         let Shared { segments, watermarks, options, .. } = &*self.shared;
         Snapshot::take(segments, watermarks, options.verify_reads)
@@ -390,6 +448,13 @@ impl fmt::Debug for Log {
 
 impl Closer {
     fn close(&self) -> Result<(), AppendError> {
+        let answer = self.end();
+        // Subscriptions give what was committed, and end.
+        self.notifier.close();
+        answer
+    }
+
+    fn end(&self) -> Result<(), AppendError> {
         let mut running = self.running.lock();
         let (Some(pipeline), Some(Running { threads, lock })) = (&self.pipeline, running.take())
         else {
@@ -420,7 +485,12 @@ impl Drop for Closer {
 /// Builds the data path of appends.
 fn pipeline(
     writer: RecoveredWriter,
-    (index, segments, watermarks): (&Arc<StreamIndex>, &Arc<SegmentSet>, &Arc<Watermarks>),
+    (index, segments, watermarks, notifier): (
+        &Arc<StreamIndex>,
+        &Arc<SegmentSet>,
+        &Arc<Watermarks>,
+        &Arc<Notifier>,
+    ),
     options: &Options,
     environment: Environment,
     threadless: bool,
@@ -453,7 +523,8 @@ fn pipeline(
         idle_mark_after: options.idle_mark_after,
     };
     let queue = channel::bounded(options.queue_batches_max);
-    Ok(Arc::new(Pipeline::new(committer, publisher, queue, environment, limits)))
+    let notifier = Arc::clone(notifier);
+    Ok(Arc::new(Pipeline::new(committer, publisher, queue, notifier, environment, limits)))
 }
 
 fn os_directory(path: &Path, create: bool) -> Result<Arc<dyn Directory>, OpenError> {

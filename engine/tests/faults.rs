@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
 use quipu::sim::{Errno, FaultPlan, Operation, SimDisk, Survivors};
-use quipu::{AppendError, Batch, Durability, Event, Log, Options, Outcome, StoreMode};
+use quipu::{
+    AppendError, Batch, Durability, Event, ExpectedVersion, Log, Options, Outcome, StoreMode,
+};
 
 const MODES: [StoreMode; 2] = [StoreMode::Mapped, StoreMode::Positioned];
 
@@ -152,6 +154,26 @@ fn a_sync_that_fails_at_a_roll_over_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn a_seal_whose_sync_failed_off_the_path_of_appends_lets_nothing_be_acknowledged_any_more() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let log = Log::open_simulated(&disk, options(mode)).unwrap();
+        let buffered = |number| log.append(large(number).durability(Durability::Buffered));
+        (0..4).for_each(|number| drop(buffered(number).unwrap()));
+        // The first segment is sealed. It is synced when the second is full: then it fails, and the
+        // kernel takes its pages for clean.
+        let fails = FaultPlan::new(Operation::Sync, Errno::Io).on_files_with("0.seg");
+        disk.fail(fails.leaving(Survivors::None));
+        assert!((0..20).any(|_| buffered(4).is_err()), "the failure shuts the log");
+        disk.heal();
+        assert!(matches!(log.append(large(5)), Err(AppendError::Poisoned(_))));
+        assert!(matches!(log.sync(), Err(AppendError::Poisoned(_))));
+        assert_eq!(log.synced_end().as_u64(), 0);
+        settle(&disk, mode, &Survivors::None);
+    }
+}
+
+#[test]
 fn a_full_disk_is_told_and_passes() {
     for mode in MODES {
         let disk = SimDisk::new(1);
@@ -224,6 +246,8 @@ fn whatever_fails_while_a_segment_is_prepared_latches_nothing() {
                 plan = plan.on_files_with(".tmp");
             }
             disk.fail(plan);
+            // What the attempt leaves behind cannot be removed either.
+            disk.fail(FaultPlan::new(Operation::Remove, errno).from_then_on());
             for _ in 0..3 {
                 match log.append(large(50)).unwrap_err() {
                     AppendError::Full(_) => assert_eq!(errno, Errno::NoSpace),
@@ -259,6 +283,18 @@ fn a_segment_whose_name_was_not_durable_is_not_used_by_the_next_process_as_if_it
     let disk = disk.reboot(&Survivors::None);
     let log = Log::open_simulated(&disk, options(StoreMode::Mapped)).unwrap();
     assert_eq!(numbers(&log), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_check_whose_sync_fails_is_told_to_have_stored_nothing() {
+    let disk = SimDisk::new(1);
+    let log = Log::open_simulated(&disk, options(StoreMode::Mapped)).unwrap();
+    log.append(batch(1).durability(Durability::Buffered)).unwrap();
+    // What it speaks of is not durable yet.
+    disk.fail(FaultPlan::new(Operation::Sync, Errno::Io));
+    let failure = log.append(Batch::new().expect("a", ExpectedVersion::StreamExists)).unwrap_err();
+    assert!(matches!(failure, AppendError::Poisoned(_)), "{failure}");
+    assert_eq!(failure.outcome(), Outcome::NotApplied);
 }
 
 #[test]

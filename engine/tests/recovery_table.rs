@@ -228,6 +228,33 @@ fn an_unfinished_preparation_is_removed() {
     let mut files = buffered();
     files.0.insert(format!("{}.tmp", segment(3)), vec![7; 100]);
     assert_eq!(heals(&files, 8).unfinished_removed, 1);
+    let disk = files.disk();
+    drop(Log::open_simulated(&disk, options()).unwrap());
+    assert!(!disk.files().iter().any(|entry| entry.name.ends_with(".tmp")));
+}
+
+#[test]
+fn what_follows_a_sealed_segment_is_there_whatever_fails_while_it_is_replaced() {
+    let mut files = buffered();
+    files.0.insert(segment(2), vec![0; 16 << 10]);
+    let mut failed = 0;
+    for operation in [
+        Operation::Create,
+        Operation::Prepare,
+        Operation::Sync,
+        Operation::Rename,
+        Operation::SyncDirectory,
+        Operation::Map,
+    ] {
+        for nth in 1..=3 {
+            let disk = files.disk();
+            disk.fail(FaultPlan::new(operation, Errno::Io).nth(nth));
+            failed += u32::from(Log::open_simulated(&disk, options()).is_err());
+            disk.heal();
+            heals(&Files::of(&disk.restart_process()), 6);
+        }
+    }
+    assert!(failed >= 10, "{failed}");
 }
 
 #[test]
@@ -311,6 +338,15 @@ fn a_segment_that_does_not_continue_the_one_before_is_cut_or_damage() {
             }
         }
     }
+}
+
+#[test]
+fn a_frame_of_another_history_is_cut_like_any_tail() {
+    let (mut ours, other) = forked(Durability::Buffered);
+    let at = ours.frames(1)[2];
+    ours.segment(1)[at..].copy_from_slice(&other.0[&segment(1)][at..]);
+    ours.zero(2, 0);
+    assert!(heals(&ours, 5).bytes_cut > 0);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod forge;
 mod input;
 mod logs;
 mod operations;
+mod read_index;
 mod recover_directory;
 mod repair;
 mod scan_segment;
@@ -26,6 +27,7 @@ mod scan_segment;
 pub use decode_frame::decode_frame;
 pub use decode_segment_header::decode_segment_header;
 pub use operations::operations;
+pub use read_index::read_index;
 pub use recover_directory::{directory_bytes, recover_directory};
 pub use scan_segment::scan_segment;
 

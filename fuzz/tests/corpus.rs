@@ -168,6 +168,32 @@ fn directory_seeds() -> Seeds {
     seeds
 }
 
+/// The golden derived files, and some of them with bytes changed and checksums made right.
+fn index_seeds() -> Seeds {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wal-format/golden/index-v1");
+    let mut seeds = Seeds::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().replace('.', "-");
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            continue;
+        }
+        let raw = if name.ends_with("ckpt") { FLAG_RAW } else { 0 };
+        let file = std::fs::read(&path).unwrap();
+        seeds.insert(name.clone(), [&[raw], &file[..]].concat());
+        seeds.insert(format!("{name}-fixed"), [&[raw | FLAG_FIX], &file[..]].concat());
+        if !name.starts_with("bad") {
+            for step in [7, 61, 173] {
+                let mut changed = [&[raw | FLAG_FIX], &file[..]].concat();
+                let at = changed.len() * step / 256;
+                changed[at] ^= 0x15;
+                seeds.insert(format!("{name}-changed-{step}"), changed);
+            }
+        }
+    }
+    seeds
+}
+
 /// Scripts as they are drawn, without and with calls that fail.
 fn operation_seeds() -> Seeds {
     let seed = |number: u8| {
@@ -217,6 +243,12 @@ fn segments_of_the_corpus_pass() {
 }
 
 #[test]
+fn indexes_of_the_corpus_pass() {
+    let decoded = run("read_index", quipu_fuzz::read_index, &index_seeds());
+    assert!(decoded >= 8, "{decoded}");
+}
+
+#[test]
 fn directories_of_the_corpus_pass() {
     let decoded = run("recover_directory", quipu_fuzz::recover_directory, &directory_seeds());
     assert!(decoded >= 20, "{decoded}");
@@ -238,6 +270,7 @@ fn short_inputs_pass_every_target() {
             quipu_fuzz::decode_segment_header(&data);
             quipu_fuzz::decode_frame(&data);
             quipu_fuzz::scan_segment(&data);
+            quipu_fuzz::read_index(&data);
             quipu_fuzz::recover_directory(&data[..length.min(30)]);
             quipu_fuzz::operations(&data[..length.min(10)]);
         }

@@ -40,5 +40,6 @@ fn memory_is_in_proportion_to_the_input() {
     run("decode_segment_header", quipu_fuzz::decode_segment_header, segment, <[u8]>::len);
     run("decode_frame", quipu_fuzz::decode_frame, segment, <[u8]>::len);
     run("scan_segment", quipu_fuzz::scan_segment, segment, <[u8]>::len);
+    run("read_index", quipu_fuzz::read_index, segment, <[u8]>::len);
     run("recover_directory", quipu_fuzz::recover_directory, logs, quipu_fuzz::directory_bytes);
 }

@@ -1,10 +1,11 @@
 //! The body of a batch's frame, decoded in place: the stream table, then the events.
 //!
-//! Owns: [`Body`], [`StreamTable`], [`Events`], [`RecordedEventRef`], [`Tags`]. May call: cursor,
-//! ids, layout. All borrowed, nothing allocated.
+//! Owns: [`Body`], [`StreamTable`], [`Events`] and [`Outlines`], [`RecordedEventRef`] and
+//! [`EventOutline`], [`Tags`]. May call: cursor, ids, layout. All borrowed, nothing allocated.
 //!
 //! [`Body::decode`] is cheap and checks the table's outline only; each event is checked when it is
-//! read, and [`Body::check`] checks all of it, once, when a frame is first met.
+//! read, and [`Body::check`] checks all of it, once, when a frame is first met. Who reads a body
+//! that has passed needs no more than [`Body::outlines`]: where the parts of each event stand.
 
 use crate::cursor::{Cursor, Truncated};
 use crate::frame::Frame;
@@ -50,6 +51,7 @@ pub struct Body<'a> {
 
 impl<'a> Body<'a> {
     /// Outlines the body of `frame`. Control frames have none: they decode to no events.
+    #[inline]
     pub fn decode(frame: &Frame<'a>) -> Result<Self, BodyError> {
         let header = &frame.header;
         let (streams, events) = StreamTable::decode(frame.body_bytes(), header.stream_count)?;
@@ -65,7 +67,14 @@ impl<'a> Body<'a> {
     /// The events in order.
     #[must_use]
     pub const fn events(&self) -> Events<'a> {
-        Events { rest: self.events, remaining: self.event_count }
+        Events { outlines: self.outlines() }
+    }
+
+    /// The events in order, of each no more than where its parts stand.
+    #[must_use]
+    #[inline]
+    pub const fn outlines(&self) -> Outlines<'a> {
+        Outlines { rest: self.events, remaining: self.event_count }
     }
 
     /// Checks every rule: names, order of first use, each event, zeros between them, and that
@@ -85,7 +94,7 @@ impl<'a> Body<'a> {
         if used != self.streams.count {
             return Err(BodyError::Field { field: "stream count", found: u64::from(used) });
         }
-        if !events.rest.is_empty() {
+        if !events.rest().is_empty() {
             return Err(BodyError::NotZero { field: "bytes behind the last event" });
         }
         Ok(())
@@ -103,6 +112,7 @@ pub struct StreamTable<'a> {
 
 impl<'a> StreamTable<'a> {
     /// Outlines a table of `count` streams at the front of `bytes`; gives what follows it, too.
+    #[inline]
     pub fn decode(bytes: &'a [u8], count: u32) -> Result<(Self, &'a [u8]), BodyError> {
         let mut cursor = Cursor::new(bytes);
         let ends =
@@ -164,18 +174,17 @@ impl<'a> StreamTable<'a> {
     }
 }
 
-/// Iterates over the events of a body. Ends after the first error.
+/// Iterates over the events of a body, each of them checked. Ends after the first error.
 #[derive(Debug, Clone)]
 pub struct Events<'a> {
-    rest: &'a [u8],
-    remaining: u32,
+    outlines: Outlines<'a>,
 }
 
 impl<'a> Events<'a> {
     /// The bytes of the events that have not been read.
     #[must_use]
     pub const fn rest(&self) -> &'a [u8] {
-        self.rest
+        self.outlines.rest
     }
 }
 
@@ -183,11 +192,44 @@ impl<'a> Iterator for Events<'a> {
     type Item = Result<RecordedEventRef<'a>, BodyError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let event = self.outlines.next()?.and_then(|outline| outline.check());
+        if event.is_err() {
+            self.outlines.remaining = 0;
+        }
+        Some(event)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.outlines.remaining as usize))
+    }
+}
+
+/// Iterates over the outlines of a body's events. Ends after the first error.
+#[derive(Debug, Clone)]
+pub struct Outlines<'a> {
+    rest: &'a [u8],
+    remaining: u32,
+}
+
+impl<'a> Outlines<'a> {
+    /// The bytes of the events that have not been read.
+    #[must_use]
+    #[inline]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Outlines<'a> {
+    type Item = Result<EventOutline<'a>, BodyError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
         self.remaining = self.remaining.checked_sub(1)?;
-        match RecordedEventRef::decode(self.rest) {
-            Ok((event, rest)) => {
+        match EventOutline::decode(self.rest) {
+            Ok((outline, rest)) => {
                 self.rest = rest;
-                Some(Ok(event))
+                Some(Ok(outline))
             }
             Err(error) => {
                 self.remaining = 0;
@@ -198,6 +240,144 @@ impl<'a> Iterator for Events<'a> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (0, Some(self.remaining as usize))
+    }
+}
+
+/// Where the parts of one event stand: all of them within its bytes. What they say is not looked
+/// at: that is [`EventOutline::check`], or has been done before.
+#[derive(Debug, Clone, Copy)]
+pub struct EventOutline<'a> {
+    /// The event's bytes, with the zeros behind it.
+    padded: &'a [u8],
+    length: u32,
+    stream: u32,
+    metadata_bytes: u32,
+    tags_bytes: u16,
+    type_bytes: u8,
+    flags: u8,
+}
+
+impl<'a> EventOutline<'a> {
+    /// Outlines the event at the front of `bytes`; gives what follows it, too.
+    #[inline]
+    pub fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BodyError> {
+        let head: &[u8; event::FIXED_BYTES] = Cursor::new(bytes).chunk("event")?;
+        let mut cursor = Cursor::new(head);
+        let length = cursor.u32("event length")?;
+        let stream = cursor.u32("stream index")?;
+        let metadata_bytes = cursor.u32("metadata length")?;
+        let tags_bytes = cursor.u16("tags length")?;
+        let type_bytes = cursor.u8("type length")?;
+        let flags = cursor.u8("event flags")?;
+        let mut outer = Cursor::new(bytes);
+        let padded = outer.bytes(layout::aligned(length as usize), "event")?;
+        let outline =
+            Self { padded, length, stream, metadata_bytes, tags_bytes, type_bytes, flags };
+        let needed = outline.payload_at();
+        if needed > length as usize {
+            return Err(Truncated { field: "event", needed, had: length as usize }.into());
+        }
+        Ok((outline, outer.rest()))
+    }
+
+    /// The event's length, without the zeros behind it.
+    #[must_use]
+    #[inline]
+    pub const fn length(&self) -> u32 {
+        self.length
+    }
+
+    /// Index into the frame's stream table.
+    #[must_use]
+    #[inline]
+    pub const fn stream(&self) -> u32 {
+        self.stream
+    }
+
+    /// The caller's id, if it gave one.
+    #[must_use]
+    pub fn id(&self) -> Option<EventId> {
+        let id = self.part(event::FIXED_BYTES, self.id_bytes()).first_chunk()?;
+        Some(EventId::from_bytes(*id))
+    }
+
+    /// The type, if it is UTF-8.
+    pub fn event_type(&self) -> Result<&'a str, BodyError> {
+        let bytes = self.part(self.type_at(), usize::from(self.type_bytes));
+        core::str::from_utf8(bytes).map_err(|_| BodyError::Utf8 { field: "event type" })
+    }
+
+    /// The tags, as far as they are tags.
+    #[must_use]
+    pub fn tags(&self) -> Tags<'a> {
+        Tags { bytes: self.part(self.tags_at(), usize::from(self.tags_bytes)) }
+    }
+
+    /// The metadata; empty if there is none.
+    #[must_use]
+    #[inline]
+    pub fn metadata(&self) -> &'a [u8] {
+        self.part(self.metadata_at(), self.metadata_bytes as usize)
+    }
+
+    /// The payload; may be empty.
+    #[must_use]
+    #[inline]
+    pub fn payload(&self) -> &'a [u8] {
+        self.padded.get(self.payload_at()..self.length as usize).unwrap_or(&[])
+    }
+
+    /// Checks every rule for an event that can be told without its frame.
+    pub fn check(&self) -> Result<RecordedEventRef<'a>, BodyError> {
+        let record = self.length as usize;
+        zeros(self.part(record, self.padded.len() - record), "event padding")?;
+        if self.flags & !event::FLAG_ID != 0 {
+            return Err(BodyError::Field { field: "event flags", found: u64::from(self.flags) });
+        }
+        let id = self.id();
+        if id.is_some_and(|id| id.is_nil()) {
+            return Err(BodyError::Field { field: "event id", found: 0 });
+        }
+        if self.type_bytes == 0 {
+            return Err(BodyError::Field { field: "type length", found: 0 });
+        }
+        let event_type = self.event_type()?;
+        let tags = Tags::decode(self.tags().bytes)?;
+        let end = self.metadata_at() + self.metadata_bytes as usize;
+        zeros(self.part(end, self.payload_at() - end), "metadata padding")?;
+        let (metadata, payload) = (self.metadata(), self.payload());
+        Ok(RecordedEventRef { stream: self.stream, event_type, id, tags, metadata, payload })
+    }
+
+    #[inline]
+    const fn id_bytes(&self) -> usize {
+        if self.flags & event::FLAG_ID == 0 { 0 } else { event::ID_BYTES }
+    }
+
+    #[inline]
+    const fn type_at(&self) -> usize {
+        event::FIXED_BYTES + self.id_bytes()
+    }
+
+    #[inline]
+    const fn tags_at(&self) -> usize {
+        self.type_at() + self.type_bytes as usize
+    }
+
+    #[inline]
+    const fn metadata_at(&self) -> usize {
+        self.tags_at() + self.tags_bytes as usize
+    }
+
+    #[inline]
+    const fn payload_at(&self) -> usize {
+        layout::aligned(self.metadata_at().saturating_add(self.metadata_bytes as usize))
+    }
+
+    /// A part that stands within the event, as `decode` has seen.
+    #[inline]
+    fn part(&self, at: usize, length: usize) -> &'a [u8] {
+        self.padded.get(at..).and_then(|rest| rest.get(..length)).unwrap_or(&[])
     }
 }
 
@@ -221,43 +401,8 @@ pub struct RecordedEventRef<'a> {
 impl<'a> RecordedEventRef<'a> {
     /// Reads the event at the front of `bytes`; gives what follows it, too.
     pub fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BodyError> {
-        let length = Cursor::new(bytes).u32("event length")? as usize;
-        let mut outer = Cursor::new(bytes);
-        let record = outer.bytes(length, "event")?;
-        let padding = outer.bytes(layout::aligned(length) - length, "event padding")?;
-        zeros(padding, "event padding")?;
-
-        let mut cursor = Cursor::new(record);
-        cursor.u32("event length")?;
-        let stream = cursor.u32("stream index")?;
-        let metadata_length = cursor.u32("metadata length")? as usize;
-        let tags_length = usize::from(cursor.u16("tags length")?);
-        let type_length = usize::from(cursor.u8("type length")?);
-        let flags = cursor.u8("event flags")?;
-        if flags & !event::FLAG_ID != 0 {
-            return Err(BodyError::Field { field: "event flags", found: u64::from(flags) });
-        }
-        let id = if flags & event::FLAG_ID == 0 {
-            None
-        } else {
-            let id = EventId::from_bytes(cursor.array("event id")?);
-            if id.is_nil() {
-                return Err(BodyError::Field { field: "event id", found: 0 });
-            }
-            Some(id)
-        };
-        if type_length == 0 {
-            return Err(BodyError::Field { field: "type length", found: 0 });
-        }
-        let event_type = core::str::from_utf8(cursor.bytes(type_length, "event type")?)
-            .map_err(|_| BodyError::Utf8 { field: "event type" })?;
-        let tags = Tags::decode(cursor.bytes(tags_length, "tags")?)?;
-        let metadata = cursor.bytes(metadata_length, "metadata")?;
-        let read = record.len() - cursor.rest().len();
-        let gap = cursor.bytes(layout::aligned(read) - read, "metadata padding")?;
-        zeros(gap, "metadata padding")?;
-        let payload = cursor.rest();
-        Ok((Self { stream, event_type, id, tags, metadata, payload }, outer.rest()))
+        let (outline, rest) = EventOutline::decode(bytes)?;
+        Ok((outline.check()?, rest))
     }
 }
 
@@ -320,7 +465,7 @@ impl<'a> Iterator for TagIter<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        // `Tags::decode` has read the same bytes to their end, so that no step here fails.
+        // Where `Tags::decode` has read the same bytes to their end, no step here fails.
         let length = self.cursor.u8("tag length").ok()?;
         core::str::from_utf8(self.cursor.bytes(usize::from(length), "tag").ok()?).ok()
     }

@@ -32,17 +32,20 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// Starts at the front of `bytes`.
     #[must_use]
+    #[inline]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// What has not been read.
     #[must_use]
+    #[inline]
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// The next `needed` bytes.
+    #[inline]
     pub fn bytes(&mut self, needed: usize, field: &'static str) -> Result<&'a [u8], Truncated> {
         let Some((taken, rest)) = self.rest.split_at_checked(needed) else {
             return Err(Truncated { field, needed, had: self.rest.len() });
@@ -51,31 +54,42 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    /// The next `N` bytes as an array.
-    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Truncated> {
+    /// The next `N` bytes, borrowed.
+    #[inline]
+    pub fn chunk<const N: usize>(&mut self, field: &'static str) -> Result<&'a [u8; N], Truncated> {
         let Some((taken, rest)) = self.rest.split_first_chunk::<N>() else {
             return Err(Truncated { field, needed: N, had: self.rest.len() });
         };
         self.rest = rest;
-        Ok(*taken)
+        Ok(taken)
+    }
+
+    /// The next `N` bytes as an array.
+    #[inline]
+    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Truncated> {
+        self.chunk(field).copied()
     }
 
     /// The next byte.
+    #[inline]
     pub fn u8(&mut self, field: &'static str) -> Result<u8, Truncated> {
         self.array(field).map(u8::from_le_bytes)
     }
 
     /// The next little-endian u16.
+    #[inline]
     pub fn u16(&mut self, field: &'static str) -> Result<u16, Truncated> {
         self.array(field).map(u16::from_le_bytes)
     }
 
     /// The next little-endian u32.
+    #[inline]
     pub fn u32(&mut self, field: &'static str) -> Result<u32, Truncated> {
         self.array(field).map(u32::from_le_bytes)
     }
 
     /// The next little-endian u64.
+    #[inline]
     pub fn u64(&mut self, field: &'static str) -> Result<u64, Truncated> {
         self.array(field).map(u64::from_le_bytes)
     }

@@ -1,7 +1,7 @@
 //! Frames: begin header, body, versions, commit trailer.
 //!
-//! Owns: [`FrameHeader`], [`Frame`], control frames (seal, close, mark). May call: checksum,
-//! cursor, ids, layout. What is inside a body belongs to [`crate::body`].
+//! Owns: [`FrameHeader`], [`Frame`] and its first half [`FrameFront`], [`HeaderGlance`], control
+//! frames (seal, close, mark). May call: checksum, cursor, ids, layout. What is inside a body belongs to [`crate::body`].
 //!
 //! Every decoder here takes the bytes from the frame's first one to the end of what may hold it
 //! (the segment's capacity), together with the [`Salt`] and offset that the checksums are bound to.
@@ -315,6 +315,177 @@ impl FrameHeader {
     }
 }
 
+/// A frame whose header has been read: the first of two steps, for whoever decides by the header
+/// whether he wants the frame. [`FrameFront::verify`] is the second one.
+///
+/// ```
+/// use quipu_format::frame::{ControlFields, ControlKind, FrameFront, control_frame};
+/// use quipu_format::{ByteOffset, CommitTime, LogId, Position, Salt, SegmentSeq};
+/// let salt = Salt::new(LogId::from_bytes([1; 16]), SegmentSeq::ZERO);
+/// let (at, position) = (ByteOffset::new(4096), Position::new(7));
+/// let fields = ControlFields {
+///     position, time: CommitTime::ZERO, synced_position: position, previous: 0,
+/// };
+/// let (bytes, _) = control_frame(ControlKind::Mark, fields, salt, at);
+/// let front = FrameFront::decode(&bytes, salt, at)?.expect("a frame stands here");
+/// assert_eq!(front.header().first_position, position);
+/// assert!(front.verify().is_ok());
+/// # Ok::<(), quipu_format::FrameError>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct FrameFront<'a> {
+    header: FrameHeader,
+    header_checksum: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> FrameFront<'a> {
+    /// Reads and verifies the header at the front of `bytes`. `Ok(None)`: never written.
+    pub fn decode(
+        bytes: &'a [u8],
+        salt: Salt,
+        offset: ByteOffset,
+    ) -> Result<Option<Self>, FrameError> {
+        let found = FrameHeader::decode_with_checksum(bytes, salt, offset)?;
+        Ok(found.map(|(header, header_checksum)| Self { header, header_checksum, bytes }))
+    }
+
+    /// The begin header.
+    #[must_use]
+    pub const fn header(&self) -> &FrameHeader {
+        &self.header
+    }
+
+    /// Verifies the rest of the frame, every byte of it.
+    pub fn verify(self) -> Result<Frame<'a>, FrameError> {
+        let parts = FrameParts::cut(&self.header, self.bytes)?;
+        parts.check_magic()?;
+        let computed =
+            commit_checksum(self.header_checksum, parts.versions, parts.trailer_fields());
+        let stored = parts.commit_checksum();
+        if stored != computed {
+            return Err(FrameError::CommitChecksum { stored, computed });
+        }
+        let (stored, computed) = (parts.body_checksum(), body_checksum(&[parts.body]));
+        if stored != computed {
+            return Err(FrameError::BodyChecksum { stored, computed });
+        }
+        let (versions, _) = parts.versions.as_chunks();
+        if versions.iter().any(|entry| u64::from_le_bytes(*entry) == versions::UNSET) {
+            let found = versions::UNSET;
+            return Err(FrameError::Field { field: "stream version", found });
+        }
+        parts.finish(self.header)
+    }
+
+    /// Takes body and versions on trust: for frames that this process has stored, or verified,
+    /// itself. The trailer's shape is checked.
+    pub fn trust(self) -> Result<Frame<'a>, FrameError> {
+        let parts = FrameParts::cut(&self.header, self.bytes)?;
+        parts.check_magic()?;
+        parts.finish(self.header)
+    }
+}
+
+/// What follows a header.
+struct FrameParts<'a> {
+    body: &'a [u8],
+    versions: &'a [u8],
+    trailer: &'a [u8; trailer::BYTES],
+}
+
+impl<'a> FrameParts<'a> {
+    /// The parts of the frame at the front of `bytes`, whose header is `header`.
+    fn cut(header: &FrameHeader, bytes: &'a [u8]) -> Result<Self, Truncated> {
+        let versions_bytes = header.stream_count as usize * versions::ENTRY_BYTES;
+        // The header's check has made sure that the length holds all but the body.
+        let body_bytes = (header.frame_bytes as usize)
+            .saturating_sub(layout::CONTROL_FRAME_BYTES + versions_bytes);
+        let mut cursor = Cursor::new(bytes);
+        cursor.bytes(header::BYTES, "frame header")?;
+        let body = cursor.bytes(body_bytes, "frame body")?;
+        let versions = cursor.bytes(versions_bytes, "stream versions")?;
+        let trailer = cursor.chunk("trailer")?;
+        Ok(Self { body, versions, trailer })
+    }
+
+    /// Checks the last rule and gives the frame.
+    fn finish(self, header: FrameHeader) -> Result<Frame<'a>, FrameError> {
+        // Behind the checksums, so that this error says that they were right.
+        let length = self.word(trailer::LENGTH);
+        if length != header.frame_bytes {
+            return Err(FrameError::Field { field: "trailer length", found: u64::from(length) });
+        }
+        let commit_checksum = self.commit_checksum();
+        Ok(Frame { header, body: self.body, versions: self.versions, commit_checksum })
+    }
+
+    fn check_magic(&self) -> Result<(), FrameError> {
+        let magic = u32::from_le_bytes(trailer::MAGIC_VALUE);
+        if self.word(trailer::MAGIC) == magic { Ok(()) } else { Err(FrameError::TrailerMagic) }
+    }
+
+    /// What stands under the commit checksum.
+    fn trailer_fields(&self) -> &'a [u8] {
+        self.trailer.split_at(trailer::COMMIT_CHECKSUM).0
+    }
+
+    fn body_checksum(&self) -> u32 {
+        self.word(trailer::BODY_CHECKSUM)
+    }
+
+    fn commit_checksum(&self) -> u32 {
+        self.word(trailer::COMMIT_CHECKSUM)
+    }
+
+    /// The four bytes at an offset of the trailer.
+    fn word(&self, at: usize) -> u32 {
+        let word = self.trailer.get(at..).and_then(<[u8]>::first_chunk);
+        word.map_or(0, |word| u32::from_le_bytes(*word))
+    }
+}
+
+/// What a header says of its frame, taken at its word: no checksum is computed.
+///
+/// For finding a frame among those that have been verified; what is found in the end must be
+/// decoded before anything of it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderGlance {
+    /// The whole frame's length; a multiple of 8, at least that of a control frame.
+    pub frame_bytes: u32,
+    /// The first event's position; in a control frame that of the next event.
+    pub first_position: Position,
+    /// Number of events; 0 in a control frame.
+    pub event_count: u32,
+}
+
+impl HeaderGlance {
+    /// Looks at the header at the front of `bytes`. `None`: there is none, or its length is none.
+    #[must_use]
+    #[inline]
+    pub fn at(bytes: &[u8]) -> Option<Self> {
+        let header: &[u8; header::FIRST_POSITION + 8] = bytes.first_chunk()?;
+        let mut cursor = Cursor::new(header);
+        let frame_bytes = cursor.u32("frame length").ok()?;
+        cursor.u32("kind, flags and reserved bytes").ok()?;
+        let event_count = cursor.u32("event count").ok()?;
+        cursor.u32("stream count").ok()?;
+        let first_position = Position::new(cursor.u64("first position").ok()?);
+        let length = frame_bytes as usize;
+        let is_length =
+            length >= layout::CONTROL_FRAME_BYTES && length.is_multiple_of(layout::ALIGNMENT);
+        is_length.then_some(Self { frame_bytes, first_position, event_count })
+    }
+
+    /// Whether the frame would hold `position`.
+    #[must_use]
+    #[inline]
+    pub fn holds(&self, position: Position) -> bool {
+        let (first, position) = (self.first_position.as_u64(), position.as_u64());
+        position.checked_sub(first).is_some_and(|at| at < u64::from(self.event_count))
+    }
+}
+
 /// A frame in place: its header, and its parts borrowed.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
@@ -333,7 +504,7 @@ impl<'a> Frame<'a> {
         salt: Salt,
         offset: ByteOffset,
     ) -> Result<Option<Self>, FrameError> {
-        Self::take(bytes, salt, offset, true)
+        FrameFront::decode(bytes, salt, offset)?.map(FrameFront::verify).transpose()
     }
 
     /// As [`Frame::decode`], but takes the body and the versions on trust: for frames that this
@@ -343,56 +514,16 @@ impl<'a> Frame<'a> {
         salt: Salt,
         offset: ByteOffset,
     ) -> Result<Option<Self>, FrameError> {
-        Self::take(bytes, salt, offset, false)
+        FrameFront::decode(bytes, salt, offset)?.map(FrameFront::trust).transpose()
     }
 
-    fn take(
-        bytes: &'a [u8],
-        salt: Salt,
-        offset: ByteOffset,
-        verify: bool,
-    ) -> Result<Option<Self>, FrameError> {
-        let Some((header, header_checksum)) =
-            FrameHeader::decode_with_checksum(bytes, salt, offset)?
-        else {
-            return Ok(None);
-        };
-        let versions_bytes = header.stream_count as usize * versions::ENTRY_BYTES;
-        // The header's check has made sure that the length holds all but the body.
-        let body_bytes = (header.frame_bytes as usize)
-            .saturating_sub(layout::CONTROL_FRAME_BYTES + versions_bytes);
-        let mut cursor = Cursor::new(bytes);
-        cursor.bytes(header::BYTES, "frame header")?;
-        let body = cursor.bytes(body_bytes, "frame body")?;
-        let versions = cursor.bytes(versions_bytes, "stream versions")?;
-        let fields = Cursor::new(cursor.rest()).bytes(trailer::COMMIT_CHECKSUM, "trailer")?;
-        let stored_body = cursor.u32("body checksum")?;
-        let magic: [u8; 4] = cursor.array("trailer magic")?;
-        let length = cursor.u32("trailer length")?;
-        let commit_checksum = cursor.u32("commit checksum")?;
-        if magic != trailer::MAGIC_VALUE {
-            return Err(FrameError::TrailerMagic);
-        }
-        if verify {
-            let computed = self::commit_checksum(header_checksum, versions, fields);
-            if commit_checksum != computed {
-                return Err(FrameError::CommitChecksum { stored: commit_checksum, computed });
-            }
-            let computed = body_checksum(&[body]);
-            if stored_body != computed {
-                return Err(FrameError::BodyChecksum { stored: stored_body, computed });
-            }
-            let (versions, _) = versions.as_chunks();
-            if versions.iter().any(|entry| u64::from_le_bytes(*entry) == versions::UNSET) {
-                let found = versions::UNSET;
-                return Err(FrameError::Field { field: "stream version", found });
-            }
-        }
-        // Behind the checksums, so that this error says that they were right.
-        if length != header.frame_bytes {
-            return Err(FrameError::Field { field: "trailer length", found: u64::from(length) });
-        }
-        Ok(Some(Self { header, body, versions, commit_checksum }))
+    /// Cuts a frame into its parts again, whose header has been decoded from the front of `bytes`
+    /// before. Looks at nothing else.
+    #[inline]
+    pub fn again(header: FrameHeader, bytes: &'a [u8]) -> Result<Self, Truncated> {
+        let parts = FrameParts::cut(&header, bytes)?;
+        let commit_checksum = parts.commit_checksum();
+        Ok(Self { header, body: parts.body, versions: parts.versions, commit_checksum })
     }
 
     /// Whether a segment of `capacity` bytes can still be sealed behind this frame, which stands at
@@ -422,6 +553,7 @@ impl<'a> Frame<'a> {
 
     /// The version that stream `index` of the table got at its first event in this frame.
     #[must_use]
+    #[inline]
     pub fn first_version(&self, index: u32) -> Option<Version> {
         let at = (index as usize).checked_mul(versions::ENTRY_BYTES)?;
         let entry = self.versions.get(at..)?.first_chunk()?;

@@ -160,6 +160,143 @@ pub mod event {
     const _: () = assert!(FIXED_BYTES == 16 && FIXED_BYTES.is_multiple_of(super::ALIGNMENT));
 }
 
+/// The sidecar: the index of one sealed segment, in a file beside it.
+pub mod sidecar {
+    /// First eight bytes of every sidecar.
+    pub const MAGIC_VALUE: [u8; 8] = *b"QUIPUIDX";
+    /// The version of sidecars that this crate writes and reads. It has no part in the log's own.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// Offset of the magic, 8 bytes.
+    pub const MAGIC: usize = 0;
+    /// Offset of the sidecar's format version, u32.
+    pub const FORMAT_VERSION_AT: usize = MAGIC + 8;
+    /// Offset of the checksum, u32, over the header with these four bytes as zero.
+    pub const CHECKSUM: usize = FORMAT_VERSION_AT + 4;
+    /// Offset of the log id, 16 bytes.
+    pub const LOG_ID: usize = CHECKSUM + 4;
+    /// Offset of the segment's sequence number, u64.
+    pub const SEQUENCE: usize = LOG_ID + 16;
+    /// Offset of the position of the segment's first event, u64.
+    pub const BASE_POSITION: usize = SEQUENCE + 8;
+    /// Offset of the position behind the segment's last event, u64.
+    pub const END_POSITION: usize = BASE_POSITION + 8;
+    /// Offset of the offset behind the seal, u64.
+    pub const SEAL_END: usize = END_POSITION + 8;
+    /// Offset of the seal's commit checksum, u32.
+    pub const SEAL_CHECKSUM: usize = SEAL_END + 8;
+    /// Offset of four zero bytes.
+    pub const RESERVED: usize = SEAL_CHECKSUM + 4;
+    /// Offset of the number of batches, u64.
+    pub const BATCH_COUNT: usize = RESERVED + 4;
+    /// Offset of the number of distinct streams, u64.
+    pub const STREAM_COUNT: usize = BATCH_COUNT + 8;
+    /// Offset of the number of distinct tags, u64.
+    pub const TAG_COUNT: usize = STREAM_COUNT + 8;
+    /// Offset of the number of distinct event types, u64.
+    pub const TYPE_COUNT: usize = TAG_COUNT + 8;
+    /// Offset of the table of sections.
+    pub const SECTIONS: usize = TYPE_COUNT + 8;
+    /// Size of the header. The first section starts behind it.
+    pub const BYTES: usize = SECTIONS + SECTION_COUNT * section::BYTES;
+
+    /// Number of sections.
+    pub const SECTION_COUNT: usize = 8;
+
+    /// One entry of the table of sections.
+    pub mod section {
+        /// Offset of the offset behind the section, u64; it begins where the one before ended.
+        pub const END: usize = 0;
+        /// Offset of the section's checksum, u32.
+        pub const CHECKSUM: usize = END + 8;
+        /// Offset of four zero bytes.
+        pub const RESERVED: usize = CHECKSUM + 4;
+        /// Size of the entry.
+        pub const BYTES: usize = RESERVED + 4;
+    }
+
+    /// One entry of a table of names.
+    pub mod entry {
+        /// Offset of the name's hash, u64.
+        pub const HASH: usize = 0;
+        /// Offset of where the name's record starts in the records, u64.
+        pub const RECORD: usize = HASH + 8;
+        /// Size of the entry.
+        pub const BYTES: usize = RECORD + 8;
+    }
+
+    /// One entry of the skip table of a long list of positions.
+    pub mod skip {
+        /// Offset of the event's position less the base position, u64.
+        pub const POSITION: usize = 0;
+        /// Offset of where the step from it to the next one stands, counted from the first, u64.
+        pub const STEP: usize = POSITION + 8;
+        /// Size of the entry.
+        pub const BYTES: usize = STEP + 8;
+        /// How many events lie between two entries.
+        pub const EVERY: usize = 128;
+    }
+
+    /// One entry of the skip table of the frames.
+    pub mod landmark {
+        /// Offset of the frame's first position less the base position, u64.
+        pub const POSITION: usize = 0;
+        /// Offset of the frame's offset in the segment, u64.
+        pub const OFFSET: usize = POSITION + 8;
+        /// Offset of where the step from it to the next frame stands, counted from the first, u64.
+        pub const STEP: usize = OFFSET + 8;
+        /// Size of the entry.
+        pub const BYTES: usize = STEP + 8;
+        /// How many frames lie between two entries.
+        pub const EVERY: usize = 64;
+    }
+
+    /// The filter of streams and tags.
+    pub mod filter {
+        /// Size of a block: eight words of 32 bits.
+        pub const BLOCK_BYTES: usize = 32;
+        /// How many names share a block: 10.7 bits a name.
+        pub const NAMES_PER_BLOCK: usize = 24;
+    }
+
+    const _: () = assert!(BYTES == 232 && BYTES.is_multiple_of(super::ALIGNMENT));
+}
+
+/// The checkpoint of the streams: all of them as they were at the end of a sealed segment.
+pub mod checkpoint {
+    /// First eight bytes of every checkpoint.
+    pub const MAGIC_VALUE: [u8; 8] = *b"QUIPUCKP";
+    /// The version of checkpoints that this crate writes and reads.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// Offset of the magic, 8 bytes.
+    pub const MAGIC: usize = 0;
+    /// Offset of the checkpoint's format version, u32.
+    pub const FORMAT_VERSION_AT: usize = MAGIC + 8;
+    /// Offset of the checksum, u32, over the header with these four bytes as zero.
+    pub const CHECKSUM: usize = FORMAT_VERSION_AT + 4;
+    /// Offset of the log id, 16 bytes.
+    pub const LOG_ID: usize = CHECKSUM + 4;
+    /// Offset of the sequence number of the last segment that is covered, u64.
+    pub const SEQUENCE: usize = LOG_ID + 16;
+    /// Offset of the position behind that segment's last event, u64.
+    pub const END_POSITION: usize = SEQUENCE + 8;
+    /// Offset of the offset behind its seal, u64.
+    pub const SEAL_END: usize = END_POSITION + 8;
+    /// Offset of its seal's commit checksum, u32.
+    pub const SEAL_CHECKSUM: usize = SEAL_END + 8;
+    /// Offset of the checksum of all that stands behind the header, u32.
+    pub const RECORDS_CHECKSUM: usize = SEAL_CHECKSUM + 4;
+    /// Offset of the number of streams, u64.
+    pub const STREAM_COUNT: usize = RECORDS_CHECKSUM + 4;
+    /// Offset of the file's length, u64.
+    pub const LENGTH: usize = STREAM_COUNT + 8;
+    /// Size of the header. The records stand behind it.
+    pub const BYTES: usize = LENGTH + 8;
+
+    const _: () = assert!(BYTES == 80 && BYTES.is_multiple_of(super::ALIGNMENT));
+}
+
 /// Size of a frame without body: a seal, a close or a mark.
 pub const CONTROL_FRAME_BYTES: usize = header::BYTES + trailer::BYTES;
 

@@ -16,6 +16,7 @@
 //! | [`body`] | the stream table and the events of a batch, decoded |
 //! | [`encode`] | the same, encoded: by the caller, then completed by the writer |
 //! | [`scan`] | walking the frames of a segment, and the search for evidence behind a bad one |
+//! | [`sidecar`] | the index of a sealed segment, and the checkpoint of the streams: derived files |
 //!
 //! Promises, for any input:
 //! - decoding never panics, never loops, and allocates nothing in proportion to a number read from
@@ -38,12 +39,17 @@ pub mod ids;
 pub mod layout;
 pub mod scan;
 pub mod segment;
+pub mod sidecar;
 
-pub use body::{Body, BodyError, Events, RecordedEventRef, StreamTable, TagIter, Tags};
+pub use body::{
+    Body, BodyError, EventOutline, Events, Outlines, RecordedEventRef, StreamTable, TagIter, Tags,
+};
 pub use checksum::Salt;
 pub use cursor::Truncated;
 pub use encode::{BatchEncoder, CommitFields, EncodeError, EncodedBatch, EventFields};
-pub use frame::{ControlKind, Frame, FrameError, FrameHeader, FrameKind};
+pub use frame::{
+    ControlKind, Frame, FrameError, FrameFront, FrameHeader, FrameKind, HeaderGlance,
+};
 pub use ids::{ByteOffset, CommitTime, EventId, LogId, Position, SegmentSeq, Version};
 pub use scan::{Chain, Evidence, Step, find_evidence, find_header};
 pub use segment::{Predecessor, SegmentHeader, SegmentHeaderError};

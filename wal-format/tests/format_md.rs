@@ -5,7 +5,8 @@ mod common;
 
 use common::{TestEvent, TestSegment};
 use quipu_format::layout::{
-    self, FORMAT_VERSION, FRAME_BYTES_MAX, event, header, segment, streams, trailer, versions,
+    self, FORMAT_VERSION, FRAME_BYTES_MAX, checkpoint, event, header, segment, sidecar, streams,
+    trailer, versions,
 };
 use quipu_format::{
     ByteOffset, FrameHeader, LogId, Salt, SegmentHeader, SegmentHeaderError, SegmentSeq,
@@ -108,6 +109,82 @@ fn the_byte_tables_are_those_of_the_code() {
         ],
         event::FIXED_BYTES,
     );
+}
+
+#[test]
+fn the_byte_tables_of_derived_files_are_those_of_the_code() {
+    compare(
+        "### 13.1",
+        &[
+            ("magic", sidecar::MAGIC),
+            ("format version", sidecar::FORMAT_VERSION_AT),
+            ("checksum", sidecar::CHECKSUM),
+            ("log id", sidecar::LOG_ID),
+            ("sequence", sidecar::SEQUENCE),
+            ("base position", sidecar::BASE_POSITION),
+            ("end position", sidecar::END_POSITION),
+            ("seal's end", sidecar::SEAL_END),
+            ("seal's checksum", sidecar::SEAL_CHECKSUM),
+            ("reserved", sidecar::RESERVED),
+            ("batch count", sidecar::BATCH_COUNT),
+            ("stream count", sidecar::STREAM_COUNT),
+            ("tag count", sidecar::TAG_COUNT),
+            ("type count", sidecar::TYPE_COUNT),
+            ("sections", sidecar::SECTIONS),
+        ],
+        sidecar::BYTES,
+    );
+    compare(
+        "### 13.2",
+        &[
+            ("end", sidecar::section::END),
+            ("checksum", sidecar::section::CHECKSUM),
+            ("reserved", sidecar::section::RESERVED),
+        ],
+        sidecar::section::BYTES,
+    );
+    let names = table("### 13.3");
+    assert_eq!(
+        names[..2],
+        [(sidecar::entry::HASH, 8, "hash"), (sidecar::entry::RECORD, 8, "record")]
+    );
+    assert_eq!(
+        names[2..],
+        [(sidecar::skip::POSITION, 8, "position"), (sidecar::skip::STEP, 8, "step")]
+    );
+    assert_eq!((sidecar::entry::BYTES, sidecar::skip::BYTES, sidecar::skip::EVERY), (16, 16, 128));
+    compare(
+        "### 13.5",
+        &[
+            ("position", sidecar::landmark::POSITION),
+            ("offset", sidecar::landmark::OFFSET),
+            ("step", sidecar::landmark::STEP),
+        ],
+        sidecar::landmark::BYTES,
+    );
+    assert_eq!((sidecar::landmark::EVERY, sidecar::SECTION_COUNT), (64, 8));
+    assert_eq!((sidecar::filter::BLOCK_BYTES, sidecar::filter::NAMES_PER_BLOCK), (32, 24));
+    assert_eq!((sidecar::FORMAT_VERSION, checkpoint::FORMAT_VERSION), (1, 1));
+    compare(
+        "### 14.1",
+        &[
+            ("magic", checkpoint::MAGIC),
+            ("format version", checkpoint::FORMAT_VERSION_AT),
+            ("checksum", checkpoint::CHECKSUM),
+            ("log id", checkpoint::LOG_ID),
+            ("sequence", checkpoint::SEQUENCE),
+            ("end position", checkpoint::END_POSITION),
+            ("seal's end", checkpoint::SEAL_END),
+            ("seal's checksum", checkpoint::SEAL_CHECKSUM),
+            ("records' checksum", checkpoint::RECORDS_CHECKSUM),
+            ("stream count", checkpoint::STREAM_COUNT),
+            ("length", checkpoint::LENGTH),
+        ],
+        checkpoint::BYTES,
+    );
+    for magic in [sidecar::MAGIC_VALUE, checkpoint::MAGIC_VALUE] {
+        assert!(TEXT.contains(std::str::from_utf8(&magic).unwrap()));
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ use crate::error::AppendError;
 use crate::options::Durability;
 use crate::storage::IoError;
 use crate::storage::latch::Latch;
+use crate::subscribe::notifier::Notifier;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use crate::sync::channel::{Receiver, RecvTimeoutError, Sender};
 use crate::sync::{Instant, Mutex, MutexGuard};
@@ -84,6 +85,7 @@ pub(crate) struct Pipeline {
     /// Whether the last group was answered to several callers.
     crowded: AtomicBool,
     watermarks: Arc<Watermarks>,
+    notifier: Arc<Notifier>,
     latch: Arc<Latch>,
     environment: Environment,
     limits: Limits,
@@ -120,6 +122,7 @@ impl Pipeline {
         committer: Committer,
         publisher: Publisher,
         queue: (Sender<Message>, Receiver<Message>),
+        notifier: Arc<Notifier>,
         environment: Environment,
         limits: Limits,
     ) -> Self {
@@ -135,6 +138,7 @@ impl Pipeline {
             closed: AtomicBool::new(false),
             watching: AtomicU8::new(watch::NOTHING),
             crowded: AtomicBool::new(false),
+            notifier,
             environment,
             limits,
         }
@@ -288,12 +292,14 @@ impl Pipeline {
             let (waiting, durable) = publisher.publish(group);
             publishing.done();
             drop(publisher);
+            self.notifier.notify();
             Responder::answer_all(waiting, &durable);
             return true;
         };
         let (waiting, durable) = publisher.publish(group);
         publishing.done();
         drop(publisher);
+        self.notifier.notify();
         Responder::answer_all(waiting, &durable);
         self.shut();
         // What was sent behind the close is dropped, and its tickets say so.
@@ -399,6 +405,8 @@ impl Pipeline {
         drop(committer);
         let answer = publisher.publish_one(group, staged);
         committing.done();
+        drop(publisher);
+        self.notifier.notify();
         answer
     }
 

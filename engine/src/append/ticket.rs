@@ -249,7 +249,7 @@ impl Cell {
 
 /// Wakes whoever waits. A waker is its executor's code, run on the writer's thread: if it panics,
 /// that must not take the writer, or the neighbours' wake-ups, with it.
-fn wake(waker: Waker) {
+pub(crate) fn wake(waker: Waker) {
     // Its message has been printed by the panic hook; there is nobody here to tell.
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }

@@ -17,6 +17,7 @@ use loom::sync::atomic::AtomicU64;
 
 mod landmarks;
 mod latch;
+mod notifier;
 mod tickets;
 mod watermarks;
 

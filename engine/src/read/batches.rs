@@ -1,11 +1,11 @@
 //! Reading batch by batch: the fastest scan.
 //!
-//! Owns: [`Batches`]. May call: cursor, recorded.
+//! Owns: [`Batches`]. May call: batch, cursor.
 
 use std::ops::Range;
 
+use super::batch::RecordedBatch;
 use super::cursor::BatchCursor;
-use super::recorded::RecordedBatch;
 use super::snapshot::Snapshot;
 use crate::error::ReadError;
 
@@ -41,7 +41,7 @@ impl Iterator for Batches {
         let cursor = cursor
             .get_or_insert_with(|| BatchCursor::new(snapshot.clone(), range.clone(), *backward));
         let verify = cursor.snapshot().verify;
-        let opened = cursor.next()?.and_then(|place| RecordedBatch::open(place, verify));
+        let opened = cursor.next()?.and_then(|found| RecordedBatch::open(&found, verify));
         if opened.is_err() {
             cursor.stop();
         }

@@ -1,74 +1,153 @@
 //! Finding and walking the batches of a snapshot.
 //!
-//! Owns: [`BatchCursor`] (in order, forward or backward) and [`find_batch`] (by position). May
-//! call: segment, the format. A frame that does not verify ends the walk with an error.
+//! Owns: [`Found`] (a batch's frame, its header verified), [`BatchCursor`] (in order, forward or
+//! backward), [`find_batch`] and [`locate`] (by position). May call: segment, the format. A frame
+//! that does not verify ends the walk with an error.
+//!
+//! On the way to a position headers are taken at their word: what they lead to is verified, and
+//! where they lead astray, the way is gone again with checksums, which find the one that is wrong.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use quipu_format::{ByteOffset, FrameError, FrameHeader, FrameKind, Position};
+use quipu_format::{ByteOffset, FrameError, FrameFront, FrameHeader, FrameKind, Position};
 
 use super::snapshot::Snapshot;
 use crate::error::ReadError;
 use crate::segment::reader::Segment;
 use crate::segment::set;
 
-/// Where a batch stands.
-#[derive(Debug, Clone)]
-pub(crate) struct BatchPlace {
-    pub(crate) segment: Arc<Segment>,
+/// A batch's frame, of which the header has been verified.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) segment: &'a Arc<Segment>,
     pub(crate) offset: ByteOffset,
-    pub(crate) header: FrameHeader,
+    front: FrameFront<'a>,
 }
 
-impl BatchPlace {
-    pub(crate) fn holds(&self, position: Position) -> bool {
-        self.header.first_position <= position && position < self.header.end_position()
+impl Found<'_> {
+    pub(crate) fn header(&self) -> &FrameHeader {
+        self.front.header()
     }
 
-    pub(crate) fn end(&self) -> ByteOffset {
-        self.offset.plus(u64::from(self.header.frame_bytes))
-    }
-
-    pub(crate) fn damaged(&self, fault: FrameError) -> ReadError {
-        self.segment.damaged(self.offset, self.header.first_position, fault)
+    /// Verifies the rest of the frame; with `verify` false, its outline alone.
+    pub(crate) fn check(&self, verify: bool) -> Result<(), ReadError> {
+        let checked = match verify {
+            true => self.front.verify(),
+            false => self.front.trust(),
+        };
+        let position = self.header().first_position;
+        checked.map(drop).map_err(|fault| self.segment.damaged(self.offset, position, fault))
     }
 }
 
-/// Finds the batch that holds `position`, which is below the snapshot's end. `near`, if given, is
-/// a batch met before: the walk starts there if that is closer.
+/// Where a batch stands, by the word of the headers in front of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    segment: usize,
+    /// `None`: they lead nowhere.
+    offset: Option<ByteOffset>,
+}
+
+/// How many batches are looked for at once.
+const LOCATED_MAX: usize = 8;
+
+/// Where the batches stand that hold `positions`, of which at most [`LOCATED_MAX`] are looked for.
+///
+/// All at once: each step of each way waits for memory, and so they wait together.
+pub(crate) fn locate(
+    snapshot: &Snapshot,
+    positions: impl Iterator<Item = Position>,
+) -> impl Iterator<Item = (Position, Place)> {
+    let mut ways = [(Position::ZERO, Place::default()); LOCATED_MAX];
+    let mut under_way = 0;
+    for (way, position) in ways.iter_mut().zip(positions) {
+        let segment = set::holding(&snapshot.segments, position).unwrap_or_default();
+        let start = snapshot.segments.get(segment).map(|at| at.landmarks().before(position));
+        *way = (position, Place { segment, offset: start });
+        under_way += 1;
+    }
+    let wanted = under_way;
+    let mut arrived = [false; LOCATED_MAX];
+    while under_way > 0 {
+        under_way = 0;
+        for ((position, place), arrived) in ways.iter_mut().take(wanted).zip(&mut arrived) {
+            if *arrived {
+                continue;
+            }
+            let Place { segment, offset } = place;
+            let at = offset.zip(snapshot.segments.get(*segment));
+            let glance = at.and_then(|(offset, segment)| segment.glance_at(offset));
+            match glance.zip(*offset) {
+                Some((glance, _)) if glance.holds(*position) => *arrived = true,
+                Some((glance, at)) if glance.first_position <= *position => {
+                    *offset = Some(at.plus(u64::from(glance.frame_bytes)));
+                    under_way += 1;
+                }
+                _ => (*offset, *arrived) = (None, true),
+            }
+        }
+    }
+    ways.into_iter().take(wanted)
+}
+
+/// The batch at `place`, where it holds `position`; otherwise looks for it once more.
+pub(crate) fn found_at<'a>(
+    snapshot: &'a Snapshot,
+    place: Place,
+    position: Position,
+) -> Result<Found<'a>, ReadError> {
+    if let Some((offset, segment)) = place.offset.zip(snapshot.segments.get(place.segment))
+        && let Ok(Some(front)) = segment.front_at(offset)
+        && holds(front.header(), position)
+    {
+        return Ok(Found { segment, offset, front });
+    }
+    find_with_checksums(snapshot, position)
+}
+
+/// Finds the batch that holds `position`, which is below the snapshot's end.
 pub(crate) fn find_batch(
     snapshot: &Snapshot,
     position: Position,
-    near: Option<&BatchPlace>,
-) -> Result<BatchPlace, ReadError> {
+) -> Result<(usize, Found<'_>), ReadError> {
+    let way = locate(snapshot, std::iter::once(position)).next();
+    let place = way.map(|(_, place)| place).unwrap_or_default();
+    found_at(snapshot, place, position).map(|found| (place.segment, found))
+}
+
+/// Finds it by verified headers alone, from the last landmark on.
+#[cold]
+fn find_with_checksums(snapshot: &Snapshot, position: Position) -> Result<Found<'_>, ReadError> {
     let segments = &snapshot.segments;
+    let missing = FrameError::Field { field: "first position", found: position.as_u64() };
     let holding = set::holding(segments, position).and_then(|place| segments.get(place));
     let Some(segment) = holding else {
-        let fault = FrameError::Field { field: "first position", found: position.as_u64() };
-        return Err(ReadError::Damaged { file: String::new(), offset: 0, position, fault });
+        return Err(ReadError::Damaged {
+            file: String::new(),
+            offset: 0,
+            position,
+            fault: missing,
+        });
     };
     let mut offset = segment.landmarks().before(position);
-    if let Some(near) = near
-        && Arc::ptr_eq(&near.segment, segment)
-        && near.header.first_position <= position
-    {
-        offset = offset.max(near.offset);
-    }
     loop {
         let damaged = |fault| segment.damaged(offset, position, fault);
-        let header = segment.header_at(offset).map_err(damaged)?;
-        let missing = FrameError::Field { field: "first position", found: position.as_u64() };
-        let header = header.ok_or_else(|| damaged(missing))?;
-        let place = BatchPlace { segment: Arc::clone(segment), offset, header };
-        if header.kind == FrameKind::Batch && place.holds(position) {
-            return Ok(place);
+        let front = segment.front_at(offset).map_err(damaged)?.ok_or_else(|| damaged(missing))?;
+        if holds(front.header(), position) {
+            return Ok(Found { segment, offset, front });
         }
-        if header.first_position > position {
+        if front.header().first_position > position {
             return Err(damaged(missing));
         }
-        offset = place.end();
+        offset = offset.plus(u64::from(front.header().frame_bytes));
     }
+}
+
+fn holds(header: &FrameHeader, position: Position) -> bool {
+    header.kind == FrameKind::Batch
+        && header.first_position <= position
+        && position < header.end_position()
 }
 
 /// Walks the batches that hold positions of a range, forward or backward.
@@ -80,7 +159,7 @@ pub(crate) struct BatchCursor {
     state: State,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum State {
     Start,
     /// The batch given last.
@@ -110,99 +189,115 @@ impl BatchCursor {
     }
 
     /// The next batch. Ends after the first error.
-    pub(crate) fn next(&mut self) -> Option<Result<BatchPlace, ReadError>> {
-        let found = match self.state {
+    pub(crate) fn next(&mut self) -> Option<Result<Found<'_>, ReadError>> {
+        let Self { snapshot, range, backward, state } = self;
+        let found = match *state {
             State::Done => return None,
-            _ if self.range.start >= self.range.end => Ok(None),
-            State::Start => self.first().map(Some),
-            State::At { segment, offset, .. } if self.backward => self.before(segment, offset),
+            _ if range.start >= range.end => Ok(None),
+            State::Start => first(snapshot, range, *backward).map(Some),
+            State::At { segment, offset, .. } if *backward => {
+                before(snapshot, range, segment, offset)
+            }
             State::At { segment, offset, length } => {
-                self.after(segment, offset.plus(u64::from(length)))
+                after(snapshot, range, segment, offset.plus(u64::from(length)))
             }
         };
-        if !matches!(found, Ok(Some(_))) {
-            self.state = State::Done;
-        }
-        found.transpose()
+        *state = match &found {
+            Ok(Some((segment, found))) => {
+                let header = found.header();
+                // So that damage behind the range is no concern of this walk.
+                let is_last = match *backward {
+                    true => header.first_position <= range.start,
+                    false => header.end_position() >= range.end,
+                };
+                match is_last {
+                    true => State::Done,
+                    false => State::At {
+                        segment: *segment,
+                        offset: found.offset,
+                        length: header.frame_bytes,
+                    },
+                }
+            }
+            Ok(None) | Err(_) => State::Done,
+        };
+        found.transpose().map(|found| found.map(|(_, found)| found))
     }
 
     /// Ends the walk.
     pub(crate) fn stop(&mut self) {
         self.state = State::Done;
     }
+}
 
-    fn first(&mut self) -> Result<BatchPlace, ReadError> {
-        let position = match self.backward {
-            true => self.range.end.before().unwrap_or_default(),
-            false => self.range.start,
+/// A batch, and which segment it stands in.
+type Step<'a> = Result<Option<(usize, Found<'a>)>, ReadError>;
+
+fn first<'a>(
+    snapshot: &'a Snapshot,
+    range: &Range<Position>,
+    backward: bool,
+) -> Result<(usize, Found<'a>), ReadError> {
+    let position = match backward {
+        true => range.end.before().unwrap_or_default(),
+        false => range.start,
+    };
+    find_batch(snapshot, position)
+}
+
+/// The next batch from the frame at `offset` on.
+fn after<'a>(
+    snapshot: &'a Snapshot,
+    range: &Range<Position>,
+    mut segment: usize,
+    mut offset: ByteOffset,
+) -> Step<'a> {
+    while let Some(at) = snapshot.segments.get(segment) {
+        let front = at.front_at(offset).map_err(|fault| at.damaged(offset, range.end, fault))?;
+        let Some(front) = front else {
+            (segment, offset) = (segment + 1, Segment::FIRST_FRAME);
+            continue;
         };
-        let place = find_batch(&self.snapshot, position, None)?;
-        let segment = set::holding(&self.snapshot.segments, position).unwrap_or_default();
-        self.give(segment, place)
-    }
-
-    fn after(
-        &mut self,
-        mut segment: usize,
-        mut offset: ByteOffset,
-    ) -> Result<Option<BatchPlace>, ReadError> {
-        while let Some(at) = self.snapshot.segments.get(segment) {
-            let at = Arc::clone(at);
-            let position = self.range.end;
-            let header =
-                at.header_at(offset).map_err(|fault| at.damaged(offset, position, fault))?;
-            let Some(header) = header else {
-                (segment, offset) = (segment + 1, Segment::FIRST_FRAME);
-                continue;
-            };
-            if header.first_position >= self.range.end {
-                return Ok(None);
-            }
-            let place = BatchPlace { segment: at, offset, header };
-            if header.kind == FrameKind::Batch {
-                return self.give(segment, place).map(Some);
-            }
-            offset = place.end();
+        let header = front.header();
+        if header.first_position >= range.end {
+            return Ok(None);
         }
-        Ok(None)
-    }
-
-    fn before(
-        &mut self,
-        mut segment: usize,
-        mut offset: ByteOffset,
-    ) -> Result<Option<BatchPlace>, ReadError> {
-        loop {
-            let Some(at) = self.snapshot.segments.get(segment).map(Arc::clone) else {
-                return Ok(None);
-            };
-            let damaged = |fault| at.damaged(offset, self.range.start, fault);
-            let Some(start) = at.frame_before(offset).map_err(damaged)? else {
-                let Some(earlier) = segment.checked_sub(1) else { return Ok(None) };
-                segment = earlier;
-                let written = self.snapshot.segments.get(segment);
-                offset = ByteOffset::new(written.map_or(0, |at| at.region().written()));
-                continue;
-            };
-            let missing = FrameError::Field { field: "trailer length", found: offset.as_u64() };
-            let header = at.header_at(start).map_err(damaged)?.ok_or_else(|| damaged(missing))?;
-            let place = BatchPlace { segment: Arc::clone(&at), offset: start, header };
-            if place.end() != offset {
-                return Err(damaged(missing));
-            }
-            if header.kind == FrameKind::Batch {
-                if header.end_position() <= self.range.start {
-                    return Ok(None);
-                }
-                return self.give(segment, place).map(Some);
-            }
-            offset = start;
+        if header.kind == FrameKind::Batch {
+            return Ok(Some((segment, Found { segment: at, offset, front })));
         }
+        offset = offset.plus(u64::from(header.frame_bytes));
     }
+    Ok(None)
+}
 
-    fn give(&mut self, segment: usize, place: BatchPlace) -> Result<BatchPlace, ReadError> {
-        let (offset, length) = (place.offset, place.header.frame_bytes);
-        self.state = State::At { segment, offset, length };
-        Ok(place)
+/// The last batch in front of `offset`.
+fn before<'a>(
+    snapshot: &'a Snapshot,
+    range: &Range<Position>,
+    mut segment: usize,
+    mut offset: ByteOffset,
+) -> Step<'a> {
+    loop {
+        let Some(at) = snapshot.segments.get(segment) else { return Ok(None) };
+        let damaged = |fault| at.damaged(offset, range.start, fault);
+        let Some(start) = at.frame_before(offset).map_err(damaged)? else {
+            let Some(earlier) = segment.checked_sub(1) else { return Ok(None) };
+            segment = earlier;
+            let written = snapshot.segments.get(segment);
+            offset = ByteOffset::new(written.map_or(0, |at| at.region().written()));
+            continue;
+        };
+        let missing = FrameError::Field { field: "trailer length", found: offset.as_u64() };
+        let front = at.front_at(start).map_err(damaged)?.ok_or_else(|| damaged(missing))?;
+        let header = front.header();
+        if start.plus(u64::from(header.frame_bytes)) != offset {
+            return Err(damaged(missing));
+        }
+        if header.kind == FrameKind::Batch {
+            let is_behind = header.end_position() <= range.start;
+            let found = Found { segment: at, offset: start, front };
+            return Ok((!is_behind).then_some((segment, found)));
+        }
+        offset = start;
     }
 }

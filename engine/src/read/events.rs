@@ -9,7 +9,7 @@ use quipu_format::Position;
 
 use super::cursor::BatchCursor;
 use super::filter::Filter;
-use super::recorded::{EventPlaces, RecordedBatch, RecordedEvent};
+use super::recorded::{EventPlaces, RecordedEvent};
 use super::snapshot::Snapshot;
 use crate::error::ReadError;
 
@@ -76,6 +76,11 @@ impl Read {
         self
     }
 
+    /// Only events that pass a filter.
+    pub(crate) fn with_filter(self, filter: Filter) -> Self {
+        Self { filter, ..self }
+    }
+
     /// The position behind the last event that this read can see.
     #[must_use]
     pub fn end(&self) -> Position {
@@ -130,10 +135,10 @@ impl Iterator for ReadEvents {
                     }
                 }
             };
-            let event = self.places.event(Position::new(position))?;
-            if self.filter.matches(&event) {
+            let position = Position::new(position);
+            if self.filter.is_open() || self.filter.matches(&self.places.look(position)?) {
                 self.limit -= 1;
-                return Some(Ok(event));
+                return self.places.event(position).map(Ok);
             }
         }
         None
@@ -143,10 +148,9 @@ impl Iterator for ReadEvents {
 impl ReadEvents {
     fn open_next(&mut self) -> Option<Result<(), ReadError>> {
         let verify = self.cursor.snapshot().verify;
-        let opened = self.cursor.next()?.and_then(|place| {
-            let header = place.header;
-            self.places.fill(RecordedBatch::open(place, verify)?)?;
-            Ok(header)
+        let opened = self.cursor.next()?.and_then(|found| {
+            self.places.fill(&found, verify)?;
+            Ok(*found.header())
         });
         Some(opened.map(|header| {
             let range = self.cursor.range();

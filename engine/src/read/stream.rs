@@ -1,16 +1,17 @@
 //! Reading one stream.
 //!
 //! Owns: [`ReadStream`] (what is to be read) and [`ReadStreamEvents`] (the iterator). May call:
-//! cursor, recorded, index. The index says where the stream's events stand; the cost grows with the
-//! events asked for, not with the log.
+//! cursor, recorded, index. The index says at which positions the stream's events stand, and nothing
+//! else; the cost grows with the events asked for, not with the log.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use quipu_format::{Position, Version};
 
-use super::cursor::find_batch;
-use super::recorded::{EventPlaces, RecordedBatch, RecordedEvent};
+use super::cursor::{Place, found_at, locate};
+use super::recorded::{EventPlaces, RecordedEvent};
 use super::snapshot::Snapshot;
 use crate::error::ReadError;
 use crate::index::{StreamIndex, StreamNumber};
@@ -101,7 +102,12 @@ impl IntoIterator for ReadStream {
             true => end.saturating_sub(self.limit).max(start)..end,
             false => start..start.saturating_add(self.limit).min(end),
         };
-        ReadStreamEvents { read: self, positions: Vec::new(), places: EventPlaces::default() }
+        ReadStreamEvents {
+            read: self,
+            positions: VecDeque::new(),
+            ways: VecDeque::new(),
+            places: EventPlaces::default(),
+        }
     }
 }
 
@@ -109,8 +115,10 @@ impl IntoIterator for ReadStream {
 #[derive(Debug, Clone)]
 pub struct ReadStreamEvents {
     read: ReadStream,
-    /// Positions looked up ahead, the next one last.
-    positions: Vec<Position>,
+    /// Positions looked up ahead, with their versions, the next one first.
+    positions: VecDeque<(Position, Version)>,
+    /// Where the batches of the next positions stand.
+    ways: VecDeque<(Position, Place)>,
     places: EventPlaces,
 }
 
@@ -124,15 +132,14 @@ impl Iterator for ReadStreamEvents {
         if self.positions.is_empty() {
             self.look_up();
         }
-        let position = self.positions.pop()?;
-        match self.open(position) {
-            Ok(()) => self.places.event(position).map(Ok),
-            Err(error) => {
-                self.positions.clear();
-                self.read.versions = 0..0;
-                Some(Err(error))
-            }
+        let (position, version) = self.positions.pop_front()?;
+        let opened = self.open(position);
+        let event = opened.and_then(|()| self.places.event_of_version(position, version));
+        if event.is_err() {
+            self.positions.clear();
+            self.read.versions = 0..0;
         }
+        event.transpose()
     }
 }
 
@@ -152,22 +159,34 @@ impl ReadStreamEvents {
             false => taken.end..end,
         };
         let streams = read.index.read();
-        let found = taken.map_while(|version| streams.position(stream, Version::new(version)));
-        positions.extend(found);
-        if !read.backward {
-            positions.reverse();
+        for version in taken.map(Version::new) {
+            let Some(position) = streams.position(stream, version) else { return };
+            match read.backward {
+                true => positions.push_front((position, version)),
+                false => positions.push_back((position, version)),
+            }
         }
     }
 
     /// Makes the batch that holds `position` the one at hand.
     fn open(&mut self, position: Position) -> Result<(), ReadError> {
-        let at_hand = self.places.batch().map(RecordedBatch::place);
-        if at_hand.is_some_and(|place| place.holds(position)) {
+        if self.places.batch().is_some_and(|batch| batch.holds(position)) {
             return Ok(());
         }
         let snapshot = &self.read.snapshot;
-        let place = find_batch(snapshot, position, at_hand)?;
-        let batch = RecordedBatch::open(place, snapshot.verify)?;
-        self.places.fill(batch)
+        let place = loop {
+            match self.ways.pop_front() {
+                Some((known, place)) if known == position => break place,
+                // Of a batch that held several.
+                Some(_) => {}
+                None => {
+                    let next = self.positions.iter().map(|(position, _)| *position);
+                    let wanted = std::iter::once(position).chain(next);
+                    self.ways.extend(locate(snapshot, wanted));
+                }
+            }
+        };
+        let found = found_at(snapshot, place, position)?;
+        self.places.open(&found, snapshot.verify)
     }
 }

@@ -11,8 +11,8 @@ use quipu_format::{ByteOffset, Position, layout};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Every landmark is at least this far from the one before: the most that a reader walks over, in
-/// segments of up to a GiB.
-const STRIDE_BYTES: u64 = 16 << 10;
+/// segments of up to 256 MiB.
+const STRIDE_BYTES: u64 = 4 << 10;
 
 /// Larger segments have landmarks further apart: a file of holes that calls itself a segment of a
 /// TiB costs no memory to speak of.

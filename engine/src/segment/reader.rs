@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use quipu_format::{
-    ByteOffset, Frame, FrameError, FrameHeader, Position, Salt, SegmentHeader, layout,
+    ByteOffset, Frame, FrameError, FrameFront, FrameHeader, HeaderGlance, Position, Salt,
+    SegmentHeader, layout,
 };
 
 use super::landmarks::Landmarks;
@@ -62,6 +63,25 @@ impl Segment {
             [] => Ok(None),
             bytes => FrameHeader::decode(bytes, self.salt, offset),
         }
+    }
+
+    /// The frame at `offset`, of which the header alone has been verified; `None` where nothing has
+    /// been stored yet.
+    pub(crate) fn front_at(
+        &self,
+        offset: ByteOffset,
+    ) -> Result<Option<FrameFront<'_>>, FrameError> {
+        match self.bytes_from(offset) {
+            [] => Ok(None),
+            bytes => FrameFront::decode(bytes, self.salt, offset),
+        }
+    }
+
+    /// What the header at `offset` says, unverified; `None` where there is none.
+    pub(crate) fn glance_at(&self, offset: ByteOffset) -> Option<HeaderGlance> {
+        let start = offset.as_u64();
+        let bytes = self.region.bytes(start..start.checked_add(layout::header::BYTES as u64)?)?;
+        HeaderGlance::at(bytes)
     }
 
     /// The frame at `offset`, its body verified or not; `None` where nothing has been stored yet.

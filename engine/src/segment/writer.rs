@@ -171,3 +171,39 @@ impl ActiveSegment {
         self.writer.as_ref().map_or(0, RegionWriter::room)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quipu_format::{LogId, SegmentSeq};
+
+    use super::*;
+    use crate::segment::prepare::Preparer;
+    use crate::sim::SimDisk;
+    use crate::storage::Preparation;
+
+    #[test]
+    fn however_many_marks_there_are_the_seal_still_fits() {
+        for mode in [StoreMode::Mapped, StoreMode::Positioned] {
+            let (disk, next) = (Arc::new(SimDisk::new(1)), SegmentSeq::ZERO);
+            let mut preparer = Preparer::new(disk, 8 << 10, Preparation::default(), vec![], next);
+            let header = SegmentHeader {
+                log_id: LogId::from_bytes([1; 16]),
+                sequence: next,
+                capacity: 8 << 10,
+                base_position: Position::ZERO,
+                created_at: CommitTime::ZERO,
+                synced_position: Position::ZERO,
+                predecessor: None,
+                optional_features: 0,
+            };
+            let prepared = preparer.prepare().unwrap();
+            let mut active = ActiveSegment::activate(prepared, &header, mode).unwrap();
+            let mut append = |kind| {
+                active.append_control(kind, CommitTime::ZERO, Position::ZERO).unwrap();
+                active.has_room_for_control()
+            };
+            while append(ControlKind::Mark) {}
+            append(ControlKind::Seal);
+        }
+    }
+}

@@ -56,7 +56,7 @@ impl<T> Mutex<T> {
 
     fn guard<'a>(&'a self, inner: checked::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.held.store(true, Ordering::SeqCst);
-        MutexGuard { inner: Some(inner), held: &self.held }
+        MutexGuard { inner: Some(inner), lock: &self.inner, held: &self.held }
     }
 }
 
@@ -70,6 +70,7 @@ impl<T> fmt::Debug for Mutex<T> {
 pub(crate) struct MutexGuard<'a, T> {
     /// `None` only while a condition variable has it, and on the way out.
     inner: Option<checked::MutexGuard<'a, T>>,
+    lock: &'a checked::Mutex<T>,
     held: &'a AtomicBool,
 }
 
@@ -107,6 +108,21 @@ impl Condvar {
         let inner = guard.inner.take().expect("the guard has the lock");
         guard.held.store(false, Ordering::SeqCst);
         guard.inner = Some(self.0.wait(inner).unwrap_or_else(PoisonError::into_inner));
+        guard.held.store(true, Ordering::SeqCst);
+    }
+
+    /// May come back at once, as any wait may.
+    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, deadline: super::Instant) {
+        drop(guard.inner.take());
+        guard.held.store(false, Ordering::SeqCst);
+        #[cfg(quipu_shuttle)]
+        if super::time::runs_out() {
+            super::time::advance_to(Some(deadline));
+        }
+        #[cfg(quipu_loom)]
+        let _ = deadline;
+        super::thread::yield_now();
+        guard.inner = Some(guard.lock.lock().unwrap_or_else(PoisonError::into_inner));
         guard.held.store(true, Ordering::SeqCst);
     }
 

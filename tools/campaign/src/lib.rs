@@ -9,7 +9,7 @@
 //! A script is what a caller does over several lives of a log ([`script`]). Running it ([`run`])
 //! keeps the machine before each of its effects; from each of those the power is cut with every
 //! subset of what was in flight, or a sample ([`survivors`]); the log is opened, and compared with
-//! the model ([`check`], [`model`]). A failing script is made smaller ([`shrink`]) and printed.
+//! the model ([`check`], [`model`], [`told`]). A failing script is made smaller ([`shrink`]) and printed.
 //!
 //! What the simulated disk does, and what it does not, stands at the head of [`quipu::sim`].
 
@@ -35,4 +35,5 @@ pub mod shrink;
 pub mod sites;
 pub mod survivors;
 pub mod tally;
+pub mod told;
 pub mod violation;

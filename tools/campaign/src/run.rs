@@ -16,6 +16,7 @@ use crate::explore::Explorer;
 use crate::model::{Model, Submission, Submitted};
 use crate::script::{Draft, End, Expectation, Life, Misuse, Script, Step};
 use crate::survivors::{describe, sample};
+use crate::told::Told;
 use crate::violation::{Found, Violation};
 
 /// What a script leaves behind.
@@ -70,6 +71,7 @@ struct Runner<'a> {
     explorer: &'a mut Explorer,
     disk: SimDisk,
     model: Model,
+    told: Told,
     /// Makes every payload one of its kind.
     serial: u64,
     /// Idempotent batches, to be submitted again.
@@ -88,6 +90,7 @@ impl<'a> Runner<'a> {
             explorer,
             disk,
             model: Model::default(),
+            told: Told::default(),
             serial: 0,
             repeated: Vec::new(),
             watcher: None,
@@ -108,6 +111,7 @@ impl<'a> Runner<'a> {
         self.watch();
         life.mishaps.iter().for_each(|mishap| mishap.plan(&self.disk));
         let may_fail = !life.mishaps.is_empty();
+        self.told.begin(may_fail);
         let Some(log) = self.open(&options, may_fail)? else {
             self.disk.heal();
             self.disk.set_capacity(None);
@@ -138,6 +142,7 @@ impl<'a> Runner<'a> {
     /// What is left can be worked with, and closed; and then it stays.
     fn last_life(&mut self) -> Result<(), Found> {
         let options = self.options(2);
+        self.told.begin(false);
         let log = self.open(&options, false)?.ok_or_else(|| refused("it failed"))?;
         for stream in 0..3 {
             let events = vec![self.event(stream, 100, false)];
@@ -177,6 +182,7 @@ impl<'a> Runner<'a> {
                 let count = found(&log, &self.model, self.model.acknowledged())?;
                 self.explorer.tally.note(count as u64);
                 self.model.reopened(count);
+                self.told.opened(&log)?;
                 Ok(Some(log))
             }
             Err(error) => {
@@ -216,6 +222,7 @@ impl<'a> Runner<'a> {
             Step::Sync => {
                 let answer = log.sync();
                 self.explore(&self.model.clone(), options)?;
+                self.told.synced(log, answer.as_ref().err())?;
                 match answer {
                     Ok(_) => self.model.synced(),
                     Err(error) => self.explorer.tally.coverage.not_acknowledged(&error),
@@ -241,12 +248,14 @@ impl<'a> Runner<'a> {
         submission: &Submission,
         options: &Options,
     ) -> Result<(), Found> {
+        let before = log.synced_end();
         let answer = log.append(submission.batch());
         self.explore(&self.model.with_in_flight(submission), options)?;
         if let Err(error) = &answer {
             self.explorer.tally.coverage.not_acknowledged(error);
         }
-        Ok(self.model.answered(submission, &answer)?)
+        self.model.answered(submission, &answer)?;
+        Ok(self.told.answered(log, before, submission, &answer)?)
     }
 
     fn misuse(&mut self, log: &Log, misuse: Misuse) -> Result<(), Found> {
@@ -306,23 +315,7 @@ impl<'a> Runner<'a> {
 
     fn end(&mut self, log: Log, end: End, options: &Options) -> Result<(), Found> {
         match end {
-            End::Close => {
-                let closed = log.clone().close();
-                self.explore(&self.model.clone(), options)?;
-                match closed {
-                    Ok(()) => {
-                        self.model.synced();
-                        let after = log.append(Batch::new().event("a", Event::new("T", "")));
-                        let Err(error) = after else {
-                            return Err(Violation::Answer("appended when closed".to_owned()).into());
-                        };
-                        self.explorer.tally.coverage.not_acknowledged(&error);
-                    }
-                    Err(error) => self.explorer.tally.coverage.not_acknowledged(&error),
-                }
-                self.disk = self.disk.restart_process();
-                self.explorer.at_rest(&self.disk, &self.model, options)?;
-            }
+            End::Close => self.close(log, options)?,
             End::Kill => {
                 self.disk = self.disk.restart_process();
                 self.explorer.at_rest(&self.disk, &self.model, options)?;
@@ -336,6 +329,28 @@ impl<'a> Runner<'a> {
             }
         }
         Ok(())
+    }
+
+    fn close(&mut self, log: Log, options: &Options) -> Result<(), Found> {
+        let closed = log.clone().close();
+        self.explore(&self.model.clone(), options)?;
+        let is_closed = closed.is_ok();
+        match closed {
+            Ok(()) => {
+                self.model.synced();
+                let after = log.append(Batch::new().event("a", Event::new("T", "")));
+                let Err(error @ AppendError::Closed) = after else {
+                    return Err(Violation::Answer(format!("when closed: {after:?}")).into());
+                };
+                self.explorer.tally.coverage.not_acknowledged(&error);
+            }
+            Err(error) => self.explorer.tally.coverage.not_acknowledged(&error),
+        }
+        self.disk = self.disk.restart_process();
+        if is_closed {
+            self.told.closed(&self.disk, options)?;
+        }
+        self.explorer.at_rest(&self.disk, &self.model, options)
     }
 
     fn options(&self, segment_pages: u64) -> Options {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests write what they index
 
 pub mod golden;
+pub mod index;
 
 use std::collections::BTreeMap;
 

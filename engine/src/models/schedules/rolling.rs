@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::world::{World, join, options};
 use super::{draw, explore};
-use crate::AppendError;
 use crate::sim::{Errno, FaultPlan, Operation};
 use crate::sync::time::Pace;
+use crate::{AppendError, Durability};
 
 #[test]
 fn a_roll_over_takes_segments_as_they_get_ready_and_loses_nothing() {
@@ -23,6 +23,26 @@ fn a_roll_over_takes_segments_as_they_get_ready_and_loses_nothing() {
         let reader = world.spawn_reader(2);
         join(callers);
         join([reader]);
+        world.end();
+    });
+}
+
+#[test]
+fn no_file_is_forgotten_of_the_many_that_wait_for_a_sync() {
+    const AHEAD: usize = 12;
+    explore(Pace::Jumping, || {
+        let world = World::open(options().segments_ahead(AHEAD));
+        // Only with so many ready can the writer get so far ahead of the background.
+        while world.disk.files().len() <= AHEAD {
+            shuttle::thread::yield_now();
+        }
+        let caller = world.spawn_caller("a", |caller| {
+            for _ in 0..2 * AHEAD {
+                caller.append_filled(Durability::Buffered, &"x".repeat(1_700)).unwrap();
+            }
+        });
+        join([caller]);
+        world.sync().unwrap();
         world.end();
     });
 }

@@ -145,7 +145,8 @@ impl Caller<'_> {
         self.append_filled(durability, "")
     }
 
-    fn append_filled(
+    /// Appends an event of a length and waits.
+    pub(super) fn append_filled(
         &mut self,
         durability: Durability,
         filling: &str,

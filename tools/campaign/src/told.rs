@@ -1,0 +1,123 @@
+//! What a log tells of itself: how far it is durable, whether it is shut, whether it was closed.
+//!
+//! Owns: [`Told`]. May call: the engine on the simulated disk. The model knows which batches must be
+//! there; this knows what the log must say about them, over all the lives of a script.
+
+use quipu::sim::{SimDisk, Survivors};
+use quipu::{AppendError, Durability, Log, Options, Position, Receipt};
+
+use crate::model::Submission;
+use crate::violation::Violation;
+
+/// What has been told so far.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Calls on the disk may fail in this life.
+    may_fail: bool,
+    /// A write or sync has failed in this life: nothing is taken any more.
+    is_shut: bool,
+    /// A batch that is durable says that so much was, before it.
+    proved: Position,
+    /// The log was closed; whether a power cut leaves it so.
+    closed: Option<bool>,
+}
+
+impl Told {
+    /// A life begins.
+    pub fn begin(&mut self, may_fail: bool) {
+        (self.may_fail, self.is_shut) = (may_fail, false);
+    }
+
+    /// The log was opened.
+    ///
+    /// # Errors
+    /// What it does not say.
+    pub fn opened(&mut self, log: &Log) -> Result<(), Violation> {
+        let (report, end) = (log.recovery_report(), log.end());
+        check(log.synced_end() == end, || {
+            format!("opened, and durable up to {} of {end}", log.synced_end())
+        })?;
+        check(report.proved_durable >= self.proved, || {
+            format!("a batch proves {} durable, {} was", report.proved_durable, self.proved)
+        })?;
+        let Some(closed) = self.closed.take() else { return Ok(()) };
+        check(closed == report.clean_close, || {
+            format!("closed: {}; after a power cut: {closed}", report.clean_close)
+        })
+    }
+
+    /// A batch was answered; `before` it, so much was durable.
+    ///
+    /// # Errors
+    /// What cannot be so.
+    pub fn answered(
+        &mut self,
+        log: &Log,
+        before: Position,
+        submission: &Submission,
+        answer: &Result<Receipt, AppendError>,
+    ) -> Result<(), Violation> {
+        self.judged(log, answer.as_ref().err())?;
+        let Ok(receipt) = answer else { return Ok(()) };
+        let stores = !submission.events.is_empty() && !receipt.replayed();
+        if stores && submission.durability == Durability::Sync {
+            self.proved = self.proved.max(before);
+            return all_durable(log);
+        }
+        Ok(())
+    }
+
+    /// A sync was answered.
+    ///
+    /// # Errors
+    /// What cannot be so.
+    pub fn synced(&mut self, log: &Log, error: Option<&AppendError>) -> Result<(), Violation> {
+        self.judged(log, error)?;
+        error.map_or_else(|| all_durable(log), |_| Ok(()))
+    }
+
+    /// The log was closed well, and the process ended: a power cut takes nothing from it.
+    ///
+    /// # Errors
+    /// What it takes.
+    pub fn closed(&mut self, disk: &SimDisk, options: &Options) -> Result<(), Violation> {
+        let cut = disk.if_rebooted(&Survivors::None);
+        cut.set_capacity(None);
+        let opened = Log::open_simulated(&cut, options.clone());
+        let log = opened.map_err(|error| Violation::Refused(error.to_string()))?;
+        let report = log.recovery_report();
+        let repaired = (report.bytes_cut, report.seals_made_again);
+        self.closed = Some(report.clean_close);
+        cut.crash();
+        // The last seal is synced when all is answered: without it, it is made again.
+        check(repaired == (0, 0) || (self.may_fail && report.bytes_cut == 0), || {
+            let (bytes, seals) = repaired;
+            format!("closed, and a power cut leaves {bytes} bytes to cut, {seals} seals to make")
+        })
+    }
+
+    fn judged(&mut self, log: &Log, error: Option<&AppendError>) -> Result<(), Violation> {
+        let is_poisoned = matches!(error, Some(AppendError::Poisoned(_)));
+        // What could never be stored is told so without a look at the log.
+        let is_misuse =
+            matches!(error, Some(AppendError::TooLarge { .. } | AppendError::InvalidBatch(_)));
+        check(is_poisoned || is_misuse || !self.is_shut, || {
+            format!("a call has failed, and the next one is told: {error:?}")
+        })?;
+        self.is_shut |= is_poisoned || matches!(error, Some(AppendError::OutcomeUnknown(_)));
+        check(self.may_fail || !self.is_shut, || {
+            format!("no call has failed, and one is told: {error:?}")
+        })?;
+        let (synced, end) = (log.synced_end(), log.end());
+        check(synced <= end, || format!("durable up to {synced}, and readers see {end}"))
+    }
+}
+
+fn all_durable(log: &Log) -> Result<(), Violation> {
+    let (synced, end) = (log.synced_end(), log.end());
+    check(synced == end, || format!("synced, and durable up to {synced} of {end}"))
+}
+
+fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation::Answer(what())) }
+}

@@ -1,0 +1,151 @@
+//! Making a sidecar.
+//!
+//! Owns: [`SidecarBuilder`]. May call: body, frame, header, names, frames, filter.
+
+use alloc::vec::Vec;
+
+use super::frames::FramesBuilder;
+use super::hash::{NameHasher, NameKind};
+use super::header::{SidecarHeader, padding};
+use super::names::NamesBuilder;
+use super::{SealedSegment, SidecarError, filter};
+use crate::body::Body;
+use crate::checksum::crc32c_append;
+use crate::frame::Frame;
+use crate::ids::{ByteOffset, LogId, Position, Version};
+use crate::layout::sidecar::{self, SECTION_COUNT};
+
+/// Collects the frames of a segment, and makes its sidecar when it is sealed.
+///
+/// What comes out is decided by the frames, by what is in front of them and by the log's id alone:
+/// made again, it is the same byte for byte.
+#[derive(Debug)]
+pub struct SidecarBuilder {
+    base: Position,
+    next: Position,
+    streams: NamesBuilder,
+    tags: NamesBuilder,
+    types: NamesBuilder,
+    frames: FramesBuilder,
+}
+
+impl SidecarBuilder {
+    /// Begins with the first frame of the segment with this base position.
+    #[must_use]
+    pub fn new(log_id: LogId, base: Position) -> Self {
+        let names = |kind| NamesBuilder::new(kind, NameHasher::new(log_id));
+        Self {
+            base,
+            next: base,
+            streams: names(NameKind::Stream),
+            tags: names(NameKind::Tag),
+            types: names(NameKind::EventType),
+            frames: FramesBuilder::default(),
+        }
+    }
+
+    /// Collects a frame that verifies and follows the one before; it stands at `offset`. One without
+    /// events changes nothing. After an error nothing good can come of the builder.
+    pub fn push(&mut self, frame: &Frame<'_>, offset: ByteOffset) -> Result<(), SidecarError> {
+        let header = &frame.header;
+        if header.first_position != self.next {
+            let found = header.first_position.as_u64();
+            return Err(SidecarError::Field { field: "first position", found });
+        }
+        if header.event_count == 0 {
+            return Ok(());
+        }
+        let body = Body::decode(frame)?;
+        let first = header.first_position.as_u64() - self.base.as_u64();
+        self.frames.push(first, offset);
+        let mut streams_met = 0;
+        for (position, event) in (first..).zip(body.events()) {
+            let event = event?;
+            let name = body.streams().name(event.stream)?;
+            let first = frame.first_version(event.stream).unwrap_or(Version::ZERO);
+            let due = self.streams.push_at(name, position, first);
+            if event.stream >= streams_met {
+                // The stream's first event here: the frame says which version it has.
+                streams_met = event.stream.saturating_add(1);
+                if due != first {
+                    let found = first.as_u64();
+                    return Err(SidecarError::Field { field: "first version", found });
+                }
+            }
+            for tag in event.tags {
+                self.tags.push(tag, position);
+            }
+            self.types.push(event.event_type, position);
+        }
+        self.next = header.end_position();
+        Ok(())
+    }
+
+    /// The file's bytes. `previous` gives the position of a stream's event in front of its first
+    /// one in this segment, which has the version given; it is asked where that is not 0.
+    ///
+    /// # Panics
+    /// If `segment` is not the one whose frames were collected.
+    #[must_use]
+    pub fn finish(
+        mut self,
+        segment: &SealedSegment,
+        mut previous: impl FnMut(&str, Version) -> Option<Position>,
+    ) -> Vec<u8> {
+        assert_eq!((self.base, self.next), (segment.base_position, segment.end_position));
+        let base = self.base.as_u64();
+        let way_back = |name: &str, version: Version| match version {
+            Version::ZERO => 0,
+            _ => previous(name, version).map_or(0, |at| base.saturating_sub(at.as_u64())),
+        };
+        for names in [&mut self.streams, &mut self.tags, &mut self.types] {
+            names.sort();
+        }
+        let Self { streams, tags, types, frames, .. } = self;
+        let mut writer = Writer { bytes: Vec::new(), sections: Vec::with_capacity(SECTION_COUNT) };
+        writer.bytes.resize(sidecar::BYTES, 0);
+        let mut block = Vec::new();
+        filter::build(
+            &mut block,
+            streams.len() + tags.len(),
+            streams.hashes().chain(tags.hashes()),
+        );
+        writer.section(&block);
+        let (table, records) = streams.encode(way_back);
+        writer.section(&table);
+        writer.section(&records);
+        for names in [&tags, &types] {
+            let (table, records) = names.encode(|_, _| 0);
+            writer.section(&table);
+            writer.section(&records);
+        }
+        let batch_count = frames.count();
+        writer.section(&frames.encode());
+        let Writer { mut bytes, sections } = writer;
+        let header = SidecarHeader {
+            segment: *segment,
+            batch_count,
+            stream_count: streams.len() as u64,
+            tag_count: tags.len() as u64,
+            type_count: types.len() as u64,
+            sections: sections.try_into().expect("each section was written once"),
+        };
+        if let Some(place) = bytes.first_chunk_mut() {
+            *place = header.encode();
+        }
+        bytes
+    }
+}
+
+struct Writer {
+    bytes: Vec<u8>,
+    sections: Vec<(u64, u32)>,
+}
+
+impl Writer {
+    fn section(&mut self, section: &[u8]) {
+        self.bytes.extend_from_slice(section);
+        self.sections.push((self.bytes.len() as u64, crc32c_append(0, section)));
+        self.bytes.resize(self.bytes.len() + padding(self.bytes.len()), 0);
+    }
+}

@@ -1,0 +1,182 @@
+//! Sidecars of the golden segments, written by code: `tests/golden_index.rs` compares them with
+//! the files.
+
+use quipu_format::layout::{self, checkpoint, segment, sidecar};
+use quipu_format::sidecar::{
+    CheckpointBuilder, NameHasher, SealedSegment, SidecarBuilder, StreamState,
+};
+use quipu_format::{
+    ByteOffset, Chain, ControlKind, FrameKind, Position, Salt, SegmentHeader, Step, Version,
+};
+
+use super::{LOG_ID, TestEvent, TestSegment, golden, put_u32, put_u64};
+
+/// A sealed segment, read from its bytes: what a sidecar is bound to, and the builder of one.
+pub fn collect(file: &[u8]) -> (SealedSegment, SidecarBuilder) {
+    let header = SegmentHeader::decode(file).unwrap().unwrap();
+    let salt = Salt::new(header.log_id, header.sequence);
+    let mut builder = SidecarBuilder::new(header.log_id, header.base_position);
+    let mut chain = Chain::at_start_of(&header);
+    let mut at = segment::BYTES;
+    loop {
+        let offset = ByteOffset::new(at as u64);
+        let Step::Frame { frame, chain: behind } = chain.step(&file[at..], salt, offset) else {
+            panic!("no frame at {at} of a sealed segment")
+        };
+        builder.push(&frame, offset).unwrap();
+        (chain, at) = (behind, at + frame.header.frame_bytes as usize);
+        if frame.header.kind == FrameKind::Control(ControlKind::Seal) {
+            let sealed = SealedSegment {
+                log_id: header.log_id,
+                sequence: header.sequence,
+                base_position: header.base_position,
+                end_position: chain.position,
+                seal_end: ByteOffset::new(at as u64),
+                seal_checksum: chain.previous,
+            };
+            return (sealed, builder);
+        }
+    }
+}
+
+/// The sidecar of a sealed segment in front of which no stream has events.
+pub fn sidecar_of(file: &[u8]) -> (SealedSegment, Vec<u8>) {
+    let (sealed, builder) = collect(file);
+    let bytes = builder.finish(&sealed, |name, _| panic!("{name} has no events in front"));
+    (sealed, bytes)
+}
+
+/// The second segment of a log: its streams go on, and lists are long enough for skip tables.
+pub fn long_lists() -> TestSegment {
+    let (_, next) = golden::sealed();
+    let header = SegmentHeader { capacity: 131_072, ..next.header };
+    let mut segment = TestSegment::activate(header);
+    segment.next_versions.insert("order-1".into(), 3);
+    for number in 0..300 {
+        let stream = if number % 3 == 0 { "order-1" } else { "audit" };
+        let tags: &[&str] = if number % 100 == 7 { &["eu", "eu"] } else { &[] };
+        segment.batch(&[TestEvent::new(stream, "Noted", b"x").tags(tags)]);
+    }
+    segment.control(ControlKind::Mark);
+    segment.seal();
+    segment
+}
+
+/// The sidecar of [`long_lists`], given where its streams stood before.
+pub fn long_sidecar() -> (SealedSegment, Vec<u8>) {
+    let (sealed, builder) = collect(&long_lists().bytes);
+    let bytes = builder.finish(&sealed, |name, version| {
+        assert_eq!((name, version), ("order-1", Version::new(3)));
+        Some(Position::new(4))
+    });
+    (sealed, bytes)
+}
+
+/// The checkpoint of the streams of the first golden sealed segment.
+pub fn checkpoint_of_sealed() -> (SealedSegment, Vec<u8>) {
+    let (sealed, _) = sidecar_of(&golden::sealed().0.bytes);
+    let hasher = NameHasher::new(LOG_ID);
+    let mut streams = [("order-1", 2, 4), ("stock-9", 0, 1), ("k\u{f6}nig", 0, 3)]
+        .map(|(name, version, position)| (hasher.stream(name), name, version, position));
+    streams.sort_unstable();
+    let mut builder = CheckpointBuilder::new();
+    for (hash, name, version, position) in streams {
+        let (version, position) = (Version::new(version), Position::new(position));
+        builder.push(&StreamState { hash, name, version, position });
+    }
+    (sealed, builder.finish(&sealed))
+}
+
+/// Name and contents of every golden file.
+pub fn files() -> Vec<(&'static str, Vec<u8>)> {
+    let (sealed, index) = sidecar_of(&golden::sealed().0.bytes);
+    let mut empty = TestSegment::first();
+    empty.seal();
+    let section = |number: usize| sidecar::SECTIONS + number * sidecar::section::BYTES;
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = index.clone();
+        change(&mut bytes);
+        bytes
+    };
+    let fixed = |change: &dyn Fn(&mut Vec<u8>)| {
+        with(&|bytes| {
+            change(bytes);
+            fix_index(bytes);
+        })
+    };
+    let record = read_end(&index, 1).next_multiple_of(8);
+    let checkpoint = checkpoint_of_sealed().1;
+    let checkpoint_with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = checkpoint.clone();
+        change(&mut bytes);
+        bytes
+    };
+    assert_eq!(sealed.end_position, Position::new(5));
+    vec![
+        ("sealed.idx", index.clone()),
+        ("long-lists.idx", long_sidecar().1),
+        ("empty.idx", sidecar_of(&empty.bytes).1),
+        ("bad-header-bit.idx", with(&|bytes| bytes[sidecar::BASE_POSITION + 1] ^= 4)),
+        ("bad-record-bit.idx", with(&|bytes| bytes[record + 2] ^= 4)),
+        ("bad-cut-short.idx", with(&|bytes| bytes.truncate(bytes.len() - 8))),
+        ("bad-too-long.idx", with(&|bytes| bytes.extend([0; 8]))),
+        ("bad-empty-file.idx", Vec::new()),
+        ("bad-foreign-file.idx", with(&|bytes| bytes[..8].copy_from_slice(b"PK\x03\x04wal\n"))),
+        ("bad-newer-version.idx", fixed(&|bytes| put_u32(bytes, sidecar::FORMAT_VERSION_AT, 2))),
+        ("bad-other-seal.idx", fixed(&|bytes| bytes[sidecar::SEAL_CHECKSUM] ^= 1)),
+        ("bad-other-log.idx", fixed(&|bytes| bytes[sidecar::LOG_ID] ^= 1)),
+        ("bad-reserved-byte.idx", fixed(&|bytes| bytes[sidecar::RESERVED] = 1)),
+        ("bad-stream-count.idx", fixed(&|bytes| put_u64(bytes, sidecar::STREAM_COUNT, 4))),
+        ("bad-section-end.idx", fixed(&|bytes| put_u64(bytes, section(2), u64::MAX))),
+        ("bad-name-length.idx", fixed(&|bytes| bytes[record] = 0)),
+        (
+            "bad-table-order.idx",
+            fixed(&|bytes| {
+                let table = read_end(bytes, 0).next_multiple_of(8);
+                let (first, second) = bytes[table..table + 32].split_at_mut(16);
+                first[..8].swap_with_slice(&mut second[..8]);
+            }),
+        ),
+        ("bad-filter.idx", fixed(&|bytes| bytes[sidecar::BYTES] ^= 0xff)),
+        ("streams.ckpt", checkpoint.clone()),
+        ("bad-bit.ckpt", checkpoint_with(&|bytes| bytes[checkpoint::BYTES + 9] ^= 1)),
+        ("bad-cut-short.ckpt", checkpoint_with(&|bytes| bytes.truncate(checkpoint::BYTES))),
+        (
+            "bad-count.ckpt",
+            checkpoint_with(&|bytes| {
+                put_u64(bytes, checkpoint::STREAM_COUNT, 2);
+                fix_checkpoint(bytes);
+            }),
+        ),
+    ]
+}
+
+fn read_end(index: &[u8], section: usize) -> usize {
+    let at = sidecar::SECTIONS + section * sidecar::section::BYTES;
+    u64::from_le_bytes(index[at..at + 8].try_into().unwrap()) as usize
+}
+
+/// Makes the checksums of an index right again, as far as its own sections lead.
+pub fn fix_index(bytes: &mut [u8]) {
+    let mut start = sidecar::BYTES;
+    for number in 0..sidecar::SECTION_COUNT {
+        let end = read_end(bytes, number);
+        let Some(section) = bytes.get(start..end) else { break };
+        let sum = quipu_format::checksum::crc32c_append(0, section);
+        let at = sidecar::SECTIONS + number * sidecar::section::BYTES;
+        put_u32(bytes, at + sidecar::section::CHECKSUM, sum);
+        start = layout::aligned(end);
+    }
+    put_u32(bytes, sidecar::CHECKSUM, 0);
+    let sum = quipu_format::checksum::crc32c_append(0, &bytes[..sidecar::BYTES]);
+    put_u32(bytes, sidecar::CHECKSUM, sum);
+}
+
+/// Makes the checksums of a checkpoint right again.
+pub fn fix_checkpoint(bytes: &mut [u8]) {
+    let sum = quipu_format::checksum::crc32c_append(0, &bytes[checkpoint::BYTES..]);
+    put_u32(bytes, checkpoint::RECORDS_CHECKSUM, sum);
+    put_u32(bytes, checkpoint::CHECKSUM, 0);
+    let sum = quipu_format::checksum::crc32c_append(0, &bytes[..checkpoint::BYTES]);
+    put_u32(bytes, checkpoint::CHECKSUM, sum);
+}
