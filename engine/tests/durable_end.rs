@@ -101,6 +101,39 @@ fn a_log_whose_segment_is_full_to_the_last_byte_can_be_marked_and_closed() {
 }
 
 #[test]
+fn a_log_that_is_opened_and_closed_again_stays_as_it_is() {
+    let disk = SimDisk::new(1);
+    let close = || Log::open_simulated(&disk, options(StoreMode::Mapped)).unwrap().close().unwrap();
+    let bytes = || disk.read_file("00000000000000000000.seg").unwrap();
+    close();
+    let log = Log::open_simulated(&disk, options(StoreMode::Mapped)).unwrap();
+    log.append(batch(1, Durability::Sync)).unwrap();
+    log.close().unwrap();
+    let closed = bytes();
+    // More often than a segment has room for close frames.
+    (0..100).for_each(|_| close());
+    assert!(bytes() == closed);
+}
+
+#[test]
+fn a_log_that_is_left_alone_notes_once_how_far_it_is_durable() {
+    let disk = SimDisk::new(1);
+    let log = Log::open_simulated(&disk, options(StoreMode::Mapped)).unwrap();
+    let bytes = || disk.read_file("00000000000000000000.seg").unwrap();
+    let new = bytes();
+    log.be_quiet();
+    assert!(bytes() == new, "there is nothing to note");
+    log.append(batch(1, Durability::Sync)).unwrap();
+    let appended = bytes();
+    log.be_quiet();
+    let noted = bytes();
+    assert!(noted != appended);
+    (0..100).for_each(|_| log.be_quiet());
+    assert!(bytes() == noted);
+    log.append(batch(2, Durability::Sync)).unwrap();
+}
+
+#[test]
 fn an_append_on_a_closed_log_is_refused_as_such() {
     let disk = SimDisk::new(1);
     let log = Log::open_simulated(&disk, options(StoreMode::Mapped)).unwrap();

@@ -2,6 +2,8 @@
 //! again that must not be, and opening the log again settles the rest for good.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use quipu::sim::{Errno, FaultPlan, Operation, SimDisk, Survivors};
 use quipu::{
     AppendError, Batch, Durability, Event, ExpectedVersion, Log, Options, Outcome, StoreMode,
@@ -295,6 +297,22 @@ fn a_check_whose_sync_fails_is_told_to_have_stored_nothing() {
     let failure = log.append(Batch::new().expect("a", ExpectedVersion::StreamExists)).unwrap_err();
     assert!(matches!(failure, AppendError::Poisoned(_)), "{failure}");
     assert_eq!(failure.outcome(), Outcome::NotApplied);
+}
+
+#[test]
+fn a_panic_in_the_middle_of_an_append_lets_nothing_in_after_it() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let log = Log::open_simulated(&disk, options(mode)).unwrap();
+        log.append(batch(1)).unwrap();
+        // Between the store and the end of the sync.
+        disk.observe(|operation| assert!(operation != Operation::Sync, "as planned"));
+        let append = || log.append(batch(2));
+        assert!(catch_unwind(AssertUnwindSafe(append)).is_err());
+        disk.observe(|_| {});
+        assert!(matches!(log.append(batch(3)), Err(AppendError::Poisoned(_))));
+        assert_eq!(numbers(&log), [1, 1, 1]);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -77,28 +78,34 @@ fn mark(word: &str) {
 /// How often each kind of call was made between the marks, by the name of the thread.
 type Calls = BTreeMap<(String, String), usize>;
 
-/// Runs the child under strace. `None`, with a message, where that cannot be done.
-fn trace(what: &str) -> Option<Calls> {
-    let dir = tempfile::tempdir().unwrap();
-    let output_path = dir.path().join("trace");
-    let traced = "trace=fsync,fdatasync,msync,sync,syncfs,sync_file_range,write";
+/// Runs a child under strace; gives what it says. `None`, with a message, where that cannot be done.
+fn strace(options: &[&str], child: &str, value: &str, output_path: &Path) -> Option<String> {
     let mut command = Command::new("strace");
-    command.args(["-f", "-e", traced, "-o"]).arg(&output_path).arg(program());
-    command.args(["--exact", "child_that_appends", "--nocapture", "--test-threads=1"]);
-    let output = match command.env("QUIPU_TEST_CHILD", what).output() {
-        Ok(output) if output.status.success() => output,
+    command.arg("-f").args(options).arg("-o").arg(output_path).arg(program());
+    command.args(["--exact", child, "--nocapture", "--test-threads=1"]);
+    match command.env("QUIPU_TEST_CHILD", value).output() {
+        Ok(output) if output.status.success() => {
+            Some(String::from_utf8_lossy(&output.stdout).into_owned())
+        }
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(said.contains("ptrace") || said.contains("attach"), "the child failed: {said}");
             println!("skipped: strace may not trace: {said}");
-            return None;
+            None
         }
         Err(error) => {
             println!("skipped: strace cannot be run: {error}");
-            return None;
+            None
         }
-    };
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    }
+}
+
+/// What the child that appends asks for between its marks.
+fn trace(what: &str) -> Option<Calls> {
+    let dir = tempfile::tempdir().unwrap();
+    let output_path = dir.path().join("trace");
+    let traced = "trace=fsync,fdatasync,msync,sync,syncfs,sync_file_range,write";
+    let said = strace(&["-e", traced], "child_that_appends", what, &output_path)?;
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for line in said.lines().filter_map(|line| line.strip_prefix("THREAD ")) {
         let (id, name) = line.split_once(' ').unwrap();
@@ -160,4 +167,48 @@ fn an_interval_syncs_on_the_writers_threads_and_never_on_the_callers() {
     assert!(kinds.is_empty() || kinds == ["fdatasync"], "{calls:?}");
     let most = APPENDS / 4;
     assert!(on_the_writers_path(&calls).values().all(|count| *count < most), "{calls:?}");
+}
+
+/// Not a test by itself: run by others, traced. Does nothing without its value. Ends like a process
+/// that is killed.
+#[test]
+fn child_that_opens_a_log_and_is_gone() {
+    let Some(path) = child_value() else { return };
+    let log = Log::options().durability(Durability::Buffered).open(path).unwrap();
+    log.append(one("s", "x")).unwrap();
+    std::process::exit(0);
+}
+
+/// Runs that child under strace; gives its calls, with the paths of the files. `None`: skipped.
+fn trace_opening(log: &Path) -> Option<String> {
+    let output_path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    let options = ["-y", "-e", "trace=fsync,pwrite64"];
+    strace(&options, "child_that_opens_a_log_and_is_gone", log.to_str().unwrap(), &output_path)?;
+    Some(fs::read_to_string(&output_path).unwrap())
+}
+
+#[test]
+fn every_directory_on_the_way_to_a_new_log_is_synced_for_the_name_that_it_gets() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().canonicalize().unwrap();
+    let log = dir.join("a/b");
+    let Some(calls) = trace_opening(&log) else { return };
+    for synced in [dir.clone(), dir.join("a"), log] {
+        let path = format!("<{}>", synced.display());
+        let is_sync = |line: &str| line.contains("fsync(") && line.contains(&path);
+        assert!(calls.lines().any(is_sync), "{path}: {calls}");
+    }
+}
+
+#[test]
+fn what_a_process_that_was_killed_has_not_synced_is_stored_again_when_the_log_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stores = Vec::new();
+    for _ in 0..2 {
+        let Some(calls) = trace_opening(dir.path()) else { return };
+        let is_store = |line: &&str| line.contains("pwrite64(") && line.contains(".seg>");
+        stores.push(calls.lines().filter(is_store).count());
+    }
+    // Appends store through the mapping.
+    assert_eq!(stores, [0, 1]);
 }

@@ -133,3 +133,20 @@ fn a_sync_covers_all_that_was_committed_before_it() {
         world.end();
     });
 }
+
+#[test]
+fn checks_that_are_answered_together_all_speak_of_what_is_durable() {
+    explore(Pace::Jumping, || {
+        let world = World::open(options());
+        world.caller("early").append(Durability::Sync).unwrap();
+        world.caller("late").append(Durability::Buffered).unwrap();
+        let check = |stream| {
+            world.log.submit(Batch::new().expect(stream, ExpectedVersion::StreamExists)).unwrap()
+        };
+        let (late, early) = (check("late"), check("early"));
+        late.wait().unwrap();
+        world.witness.durable_below(world.log.end());
+        early.wait().unwrap();
+        world.end();
+    });
+}
