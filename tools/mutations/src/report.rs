@@ -53,7 +53,16 @@ pub fn table(rows: &[Row], clean: &[(Hunter, Outcome)]) -> String {
     let (bugs, harmless): (Vec<_>, Vec<_>) =
         rows.iter().partition(|row| row.mutation.harmless.is_none());
     let found = bugs.iter().filter(|row| row.is_right()).count();
-    let _ = write!(text, "\n## Bugs: {found} of {} found\n\n{BUGS_HEAD}", bugs.len());
+    let mut cases: Vec<u64> = bugs.iter().filter_map(|row| row.last.1.cases).collect();
+    cases.sort_unstable();
+    let (median, most) = (cases.get(cases.len() / 2), cases.last());
+    let _ = write!(text, "\n## Bugs: {found} of {} found\n\n", bugs.len());
+    if let (Some(median), Some(most)) = (median, most) {
+        let count = cases.len();
+        let _ = write!(text, "Where cases are counted, {count} times: {median} in the middle, ");
+        let _ = write!(text, "{most} at most.\n\n");
+    }
+    text.push_str(BUGS_HEAD);
     for row in bugs {
         let Mutation { group, name, .. } = &row.mutation;
         let (hunter, outcome) = &row.last;
@@ -73,9 +82,11 @@ pub fn table(rows: &[Row], clean: &[(Hunter, Outcome)]) -> String {
     text + "\n" + CARGO_MUTANTS
 }
 
-/// Text for a cell: on one line, not too long.
+/// Text for a cell: on one line, not too long, without the names of temporary files.
 fn cell(text: &str) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    let temporary = std::env::temp_dir().display().to_string();
+    let word = |word| if str::contains(word, &temporary) { "(a temporary file)" } else { word };
+    let text = text.split_whitespace().map(word).collect::<Vec<_>>().join(" ").replace('|', "\\|");
     match text.char_indices().nth(CELL_CHARS_MAX) {
         Some((end, _)) => format!("{} ...", text.get(..end).unwrap_or_default()),
         None => text,
@@ -91,8 +102,8 @@ const HEAD: &str = "# Planted bugs, and who finds them
 
 Written by `cargo run --release -p quipu-mutations`; `mutations.toml` lists what is changed where.
 Each bug is planted by itself in a copy of the sources. A case is one state: a crash, its recovery
-and the check of it. Campaigns run on one thread from seed 0, so that the same number of cases finds
-the same bug again.
+and the check of it; of `loom` an order, of `shuttle` a schedule. Campaigns run on one thread from
+seed 0, so that the same number of cases finds the same bug again.
 
 Without any bug, nobody finds anything:
 
