@@ -151,7 +151,8 @@ impl Options {
 
     /// Whether reads verify the checksums of what they give back. Default `true`: a bit that
     /// decayed since the log was opened is an error and no event. `false` saves about the time of
-    /// reading the bytes once more.
+    /// reading the bytes once more; then such a bit goes unnoticed: events are what the bytes say
+    /// now, and a name or type that is no text any more is empty.
     pub fn verify_reads(mut self, verify: bool) -> Self {
         self.verify_reads = verify;
         self

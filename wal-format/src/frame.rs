@@ -1,61 +1,19 @@
 //! Frames: begin header, body, versions, commit trailer.
 //!
-//! Owns: [`FrameHeader`], [`Frame`] and its first half [`FrameFront`], [`HeaderGlance`], control
-//! frames (seal, close, mark). May call: checksum, cursor, ids, layout. What is inside a body belongs to [`crate::body`].
+//! Owns: [`FrameHeader`], [`Frame`] and its first half [`FrameFront`]. May call: checksum, cursor,
+//! ids, layout. What is inside a body belongs to [`crate::body`], frames without one to
+//! [`crate::control`], the versions to [`crate::versions`].
 //!
 //! Every decoder here takes the bytes from the frame's first one to the end of what may hold it
 //! (the segment's capacity), together with the [`Salt`] and offset that the checksums are bound to.
 
 use crate::body::BodyError;
 use crate::checksum::{Salt, body_checksum, commit_checksum};
+pub use crate::control::{ControlFields, ControlKind, FrameKind, control_frame};
 use crate::cursor::{Cursor, Truncated};
 use crate::ids::{ByteOffset, CommitTime, Position, Version};
 use crate::layout::{self, event, header, trailer, versions};
-
-/// What a frame is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FrameKind {
-    /// One batch.
-    Batch,
-    /// A frame without events.
-    Control(ControlKind),
-}
-
-/// What a frame without events says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ControlKind {
-    /// The last frame of a sealed segment.
-    Seal,
-    /// The log was closed; nothing was in flight.
-    Close,
-    /// Only carries the synced position; an idle log writes one.
-    Mark,
-}
-
-impl FrameKind {
-    /// The kind's byte on disk. 0 is "never written".
-    #[must_use]
-    pub const fn as_u8(self) -> u8 {
-        match self {
-            Self::Batch => 1,
-            Self::Control(ControlKind::Seal) => 2,
-            Self::Control(ControlKind::Close) => 3,
-            Self::Control(ControlKind::Mark) => 4,
-        }
-    }
-
-    /// The kind of a byte.
-    #[must_use]
-    pub const fn from_u8(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Batch),
-            2 => Some(Self::Control(ControlKind::Seal)),
-            3 => Some(Self::Control(ControlKind::Close)),
-            4 => Some(Self::Control(ControlKind::Mark)),
-            _ => None,
-        }
-    }
-}
+use crate::versions::FirstVersions;
 
 /// The begin header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +162,7 @@ impl FrameHeader {
     }
 
     /// Reads the header at `offset`. `Ok(None)`: length 0 and kind 0, never written.
+    #[inline]
     pub fn decode(
         bytes: &[u8],
         salt: Salt,
@@ -212,6 +171,7 @@ impl FrameHeader {
         Self::decode_with_checksum(bytes, salt, offset).map(|found| found.map(|(header, _)| header))
     }
 
+    #[inline(always)]
     fn decode_with_checksum(
         bytes: &[u8],
         salt: Salt,
@@ -262,6 +222,7 @@ impl FrameHeader {
     }
 
     /// The rules between fields, for encoding and decoding alike.
+    #[inline]
     fn check(&self) -> Result<(), FrameError> {
         let field = |field, found| Err(FrameError::Field { field, found });
         let length = self.frame_bytes as usize;
@@ -310,6 +271,7 @@ impl FrameHeader {
 
     /// The position behind the frame's last event.
     #[must_use]
+    #[inline]
     pub const fn end_position(&self) -> Position {
         self.first_position.plus(self.event_count as u64)
     }
@@ -341,6 +303,7 @@ pub struct FrameFront<'a> {
 
 impl<'a> FrameFront<'a> {
     /// Reads and verifies the header at the front of `bytes`. `Ok(None)`: never written.
+    #[inline(always)]
     pub fn decode(
         bytes: &'a [u8],
         salt: Salt,
@@ -352,16 +315,17 @@ impl<'a> FrameFront<'a> {
 
     /// The begin header.
     #[must_use]
+    #[inline]
     pub const fn header(&self) -> &FrameHeader {
         &self.header
     }
 
     /// Verifies the rest of the frame, every byte of it.
+    #[inline]
     pub fn verify(self) -> Result<Frame<'a>, FrameError> {
         let parts = FrameParts::cut(&self.header, self.bytes)?;
         parts.check_magic()?;
-        let computed =
-            commit_checksum(self.header_checksum, parts.versions, parts.trailer_fields());
+        let computed = parts.commit_checksum_after(self.header_checksum);
         let stored = parts.commit_checksum();
         if stored != computed {
             return Err(FrameError::CommitChecksum { stored, computed });
@@ -380,6 +344,7 @@ impl<'a> FrameFront<'a> {
 
     /// Takes body and versions on trust: for frames that this process has stored, or verified,
     /// itself. The trailer's shape is checked.
+    #[inline]
     pub fn trust(self) -> Result<Frame<'a>, FrameError> {
         let parts = FrameParts::cut(&self.header, self.bytes)?;
         parts.check_magic()?;
@@ -392,10 +357,13 @@ struct FrameParts<'a> {
     body: &'a [u8],
     versions: &'a [u8],
     trailer: &'a [u8; trailer::BYTES],
+    /// All from the versions on.
+    behind: &'a [u8],
 }
 
 impl<'a> FrameParts<'a> {
     /// The parts of the frame at the front of `bytes`, whose header is `header`.
+    #[inline]
     fn cut(header: &FrameHeader, bytes: &'a [u8]) -> Result<Self, Truncated> {
         let versions_bytes = header.stream_count as usize * versions::ENTRY_BYTES;
         // The header's check has made sure that the length holds all but the body.
@@ -404,12 +372,14 @@ impl<'a> FrameParts<'a> {
         let mut cursor = Cursor::new(bytes);
         cursor.bytes(header::BYTES, "frame header")?;
         let body = cursor.bytes(body_bytes, "frame body")?;
+        let behind = cursor.rest();
         let versions = cursor.bytes(versions_bytes, "stream versions")?;
         let trailer = cursor.chunk("trailer")?;
-        Ok(Self { body, versions, trailer })
+        Ok(Self { body, versions, trailer, behind })
     }
 
     /// Checks the last rule and gives the frame.
+    #[inline]
     fn finish(self, header: FrameHeader) -> Result<Frame<'a>, FrameError> {
         // Behind the checksums, so that this error says that they were right.
         let length = self.word(trailer::LENGTH);
@@ -420,69 +390,34 @@ impl<'a> FrameParts<'a> {
         Ok(Frame { header, body: self.body, versions: self.versions, commit_checksum })
     }
 
+    #[inline]
     fn check_magic(&self) -> Result<(), FrameError> {
         let magic = u32::from_le_bytes(trailer::MAGIC_VALUE);
         if self.word(trailer::MAGIC) == magic { Ok(()) } else { Err(FrameError::TrailerMagic) }
     }
 
-    /// What stands under the commit checksum.
-    fn trailer_fields(&self) -> &'a [u8] {
-        self.trailer.split_at(trailer::COMMIT_CHECKSUM).0
+    /// The commit checksum that versions and trailer give; they stand one behind the other.
+    #[inline]
+    fn commit_checksum_after(&self, header_checksum: u32) -> u32 {
+        let length = self.versions.len() + trailer::COMMIT_CHECKSUM;
+        commit_checksum(header_checksum, &[], self.behind.get(..length).unwrap_or(&[]))
     }
 
+    #[inline]
     fn body_checksum(&self) -> u32 {
         self.word(trailer::BODY_CHECKSUM)
     }
 
+    #[inline]
     fn commit_checksum(&self) -> u32 {
         self.word(trailer::COMMIT_CHECKSUM)
     }
 
     /// The four bytes at an offset of the trailer.
+    #[inline]
     fn word(&self, at: usize) -> u32 {
         let word = self.trailer.get(at..).and_then(<[u8]>::first_chunk);
         word.map_or(0, |word| u32::from_le_bytes(*word))
-    }
-}
-
-/// What a header says of its frame, taken at its word: no checksum is computed.
-///
-/// For finding a frame among those that have been verified; what is found in the end must be
-/// decoded before anything of it is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeaderGlance {
-    /// The whole frame's length; a multiple of 8, at least that of a control frame.
-    pub frame_bytes: u32,
-    /// The first event's position; in a control frame that of the next event.
-    pub first_position: Position,
-    /// Number of events; 0 in a control frame.
-    pub event_count: u32,
-}
-
-impl HeaderGlance {
-    /// Looks at the header at the front of `bytes`. `None`: there is none, or its length is none.
-    #[must_use]
-    #[inline]
-    pub fn at(bytes: &[u8]) -> Option<Self> {
-        let header: &[u8; header::FIRST_POSITION + 8] = bytes.first_chunk()?;
-        let mut cursor = Cursor::new(header);
-        let frame_bytes = cursor.u32("frame length").ok()?;
-        cursor.u32("kind, flags and reserved bytes").ok()?;
-        let event_count = cursor.u32("event count").ok()?;
-        cursor.u32("stream count").ok()?;
-        let first_position = Position::new(cursor.u64("first position").ok()?);
-        let length = frame_bytes as usize;
-        let is_length =
-            length >= layout::CONTROL_FRAME_BYTES && length.is_multiple_of(layout::ALIGNMENT);
-        is_length.then_some(Self { frame_bytes, first_position, event_count })
-    }
-
-    /// Whether the frame would hold `position`.
-    #[must_use]
-    #[inline]
-    pub fn holds(&self, position: Position) -> bool {
-        let (first, position) = (self.first_position.as_u64(), position.as_u64());
-        position.checked_sub(first).is_some_and(|at| at < u64::from(self.event_count))
     }
 }
 
@@ -555,54 +490,15 @@ impl<'a> Frame<'a> {
     #[must_use]
     #[inline]
     pub fn first_version(&self, index: u32) -> Option<Version> {
-        let at = (index as usize).checked_mul(versions::ENTRY_BYTES)?;
-        let entry = self.versions.get(at..)?.first_chunk()?;
-        Some(Version::new(u64::from_le_bytes(*entry)))
+        self.first_versions().of(index)
     }
-}
 
-/// The bytes of a control frame that stands at `offset`, and its commit checksum.
-///
-/// A seal is a function of what precedes it and of the next segment's header, so that recovery can
-/// make one again that never reached the disk.
-#[must_use]
-pub fn control_frame(
-    kind: ControlKind,
-    fields: ControlFields,
-    salt: Salt,
-    offset: ByteOffset,
-) -> ([u8; layout::CONTROL_FRAME_BYTES], u32) {
-    let header = FrameHeader {
-        frame_bytes: layout::CONTROL_FRAME_BYTES as u32,
-        kind: FrameKind::Control(kind),
-        event_count: 0,
-        stream_count: 0,
-        first_position: fields.position,
-        commit_time: fields.time,
-        synced_position: fields.synced_position,
-        previous: fields.previous,
-    };
-    let (front, header_checksum) = header.encode(salt, offset);
-    let (back, commit_checksum) =
-        encode_trailer(header_checksum, body_checksum(&[]), &[], header.frame_bytes);
-    let mut bytes = [0; layout::CONTROL_FRAME_BYTES];
-    let (into_front, into_back) = bytes.split_at_mut(header::BYTES);
-    into_front.copy_from_slice(&front);
-    into_back.copy_from_slice(&back);
-    (bytes, commit_checksum)
-}
-
-/// What a control frame says besides its kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ControlFields {
-    /// The position of the next event.
-    pub position: Position,
-    /// The time; not below that of the frame before.
-    pub time: CommitTime,
-    /// All below is durable.
-    pub synced_position: Position,
-    /// The commit checksum of the frame before, or the checksum of the segment's header.
-    pub previous: u32,
+    /// The versions that the streams of the table got at their first events in this frame.
+    #[must_use]
+    #[inline]
+    pub const fn first_versions(&self) -> FirstVersions<'a> {
+        FirstVersions::new(self.versions)
+    }
 }
 
 /// The trailer's bytes, and the commit checksum that ends them.

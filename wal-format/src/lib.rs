@@ -12,7 +12,10 @@
 //! | [`cursor`] | the one place that reads integers out of untrusted bytes |
 //! | [`checksum`] | CRC32C and how it is bound to log, segment and offset |
 //! | [`segment`] | the segment header |
-//! | [`frame`] | begin header, commit trailer, control frames |
+//! | [`frame`] | begin header, commit trailer |
+//! | [`control`] | frames without events: seal, close, mark |
+//! | [`versions`] | the streams' versions, between body and trailer |
+//! | [`glance`] | a look at a header without its checksum |
 //! | [`body`] | the stream table and the events of a batch, decoded |
 //! | [`encode`] | the same, encoded: by the caller, then completed by the writer |
 //! | [`scan`] | walking the frames of a segment, and the search for evidence behind a bad one |
@@ -32,24 +35,28 @@ extern crate alloc;
 
 pub mod body;
 pub mod checksum;
+pub mod control;
 pub mod cursor;
 pub mod encode;
 pub mod frame;
+pub mod glance;
 pub mod ids;
 pub mod layout;
 pub mod scan;
 pub mod segment;
 pub mod sidecar;
+pub mod versions;
 
 pub use body::{
     Body, BodyError, EventOutline, Events, Outlines, RecordedEventRef, StreamTable, TagIter, Tags,
 };
 pub use checksum::Salt;
+pub use control::{ControlKind, FrameKind};
 pub use cursor::Truncated;
 pub use encode::{BatchEncoder, CommitFields, EncodeError, EncodedBatch, EventFields};
-pub use frame::{
-    ControlKind, Frame, FrameError, FrameFront, FrameHeader, FrameKind, HeaderGlance,
-};
+pub use frame::{Frame, FrameError, FrameFront, FrameHeader};
+pub use glance::HeaderGlance;
 pub use ids::{ByteOffset, CommitTime, EventId, LogId, Position, SegmentSeq, Version};
 pub use scan::{Chain, Evidence, Step, find_evidence, find_header};
 pub use segment::{Predecessor, SegmentHeader, SegmentHeaderError};
+pub use versions::FirstVersions;

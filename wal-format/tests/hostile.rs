@@ -12,8 +12,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use quipu_format::layout::{header, segment};
 use quipu_format::{
-    Body, BodyError, ByteOffset, Chain, ControlKind, Frame, FrameError, FrameHeader,
-    RecordedEventRef, Salt, SegmentHeader, SegmentSeq, Step, StreamTable, Tags, find_evidence,
+    Body, BodyError, ByteOffset, Chain, ControlKind, EventOutline, Frame, FrameError, FrameHeader,
+    HeaderGlance, RecordedEventRef, Salt, SegmentHeader, SegmentSeq, Step, StreamTable, Tags,
+    find_evidence,
 };
 
 /// Values that lengths and counts go wrong at.
@@ -49,6 +50,24 @@ fn run_all<'a>(bytes: &'a [u8], salt: Salt, offset: ByteOffset) -> Option<Frame<
     }
     let _ = Tags::decode(bytes).map(|tags| tags.iter().count());
     let _ = RecordedEventRef::decode(bytes);
+    if let Ok((outline, _)) = EventOutline::decode(bytes) {
+        let tags = outline.tags().iter().map(|tag| 1 + tag.len()).sum::<usize>();
+        let parts = outline.metadata().len() + outline.payload().len() + tags;
+        assert!(parts <= outline.length() as usize && outline.length() as usize <= bytes.len());
+        let _ = (outline.event_type(), outline.id());
+    }
+    let glance = HeaderGlance::at(bytes);
+    if let Ok(Some(header)) = FrameHeader::decode(bytes, salt, offset) {
+        let glance = glance.unwrap();
+        assert_eq!(glance.frame_bytes, header.frame_bytes);
+        assert_eq!(
+            (glance.first_position, glance.event_count),
+            (header.first_position, header.event_count)
+        );
+        let holds = header.first_position < header.end_position();
+        assert_eq!(glance.holds(header.first_position), holds);
+        assert!(!glance.holds(header.end_position()));
+    }
     for count in BOUNDARIES {
         if let Ok((table, _)) = StreamTable::decode(bytes, count) {
             let named = table.names().filter(Result::is_ok).count();
@@ -96,6 +115,18 @@ fn run_body(frame: &Frame<'_>) -> Result<(), BodyError> {
     for event in body.events().flatten() {
         let _ = body.streams().name(event.stream);
         assert!(event.tags.iter().all(|tag| event.tags.contains(tag)));
+    }
+    for (event, outline) in body.events().zip(body.outlines()) {
+        let Ok(event) = event else { break };
+        let outline = outline.unwrap();
+        assert_eq!(outline.check().unwrap().payload, event.payload);
+        assert_eq!((outline.stream(), outline.id()), (event.stream, event.id));
+        assert_eq!(
+            (outline.event_type(), outline.metadata()),
+            (Ok(event.event_type), event.metadata)
+        );
+        assert_eq!(outline.payload(), event.payload);
+        assert!(outline.tags().iter().eq(event.tags.iter()), "the same tags");
     }
     body.check()
 }

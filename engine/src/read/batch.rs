@@ -3,16 +3,16 @@
 //! Owns: [`RecordedBatch`], [`BatchEvents`], [`BatchEvent`]. May call: cursor, segment, the format.
 //! Nothing is copied.
 //!
-//! Invariant: where a batch has been verified, its bytes are those that were checked when they were
-//! written, or by recovery; of its events no more is looked at than where their parts stand. Where
-//! reads do not verify, each event is checked before it is given.
+//! Of an event no more is looked at than where its parts stand, and at what is asked for: its batch
+//! was checked in full by whoever wrote it, or by recovery, and a read that verifies has seen that
+//! its bytes are still the same.
 
 use std::fmt;
 use std::sync::Arc;
 
 use quipu_format::{
-    Body, BodyError, ByteOffset, CommitTime, EventId, EventOutline, Frame, FrameError, FrameHeader,
-    Outlines, Position, StreamTable, Tags, Version, layout,
+    Body, BodyError, ByteOffset, CommitTime, EventId, EventOutline, FirstVersions, Frame,
+    FrameError, FrameHeader, Outlines, Position, StreamTable, Tags, Version, layout,
 };
 
 use super::cursor::Found;
@@ -25,16 +25,15 @@ pub struct RecordedBatch {
     segment: Arc<Segment>,
     offset: ByteOffset,
     header: FrameHeader,
-    /// Whether every byte of it was, a moment ago, as it was written.
-    verified: bool,
 }
 
 impl RecordedBatch {
     /// Opens a batch; verifies it, if wanted.
+    #[inline]
     pub(crate) fn open(found: &Found<'_>, verify: bool) -> Result<Self, ReadError> {
         found.check(verify)?;
         let (segment, header) = (Arc::clone(found.segment), *found.header());
-        Ok(Self { segment, offset: found.offset, header, verified: verify })
+        Ok(Self { segment, offset: found.offset, header })
     }
 
     /// As [`RecordedBatch::open`], in the place of `kept`, which nobody else needs to hold.
@@ -47,7 +46,6 @@ impl RecordedBatch {
             Some(batch) if Arc::ptr_eq(&batch.segment, found.segment) => {
                 found.check(verify)?;
                 (batch.offset, batch.header) = (found.offset, *found.header());
-                batch.verified = verify;
             }
             _ => *kept = Some(Arc::new(Self::open(found, verify)?)),
         }
@@ -89,11 +87,13 @@ impl RecordedBatch {
     /// # Errors
     /// [`ReadError::Damaged`], if the batch's outline does not hold any more; the iterator gives
     /// the same for an event.
+    #[inline]
     pub fn events(&self) -> Result<BatchEvents<'_>, ReadError> {
         let frame = self.frame()?;
         let outlines = Body::decode(&frame).map_err(|error| self.damaged(error))?.outlines();
         let seen = Seen::none(self.header.stream_count);
-        Ok(BatchEvents { batch: self, frame, outlines, seen, position: self.first_position() })
+        let (first_versions, position) = (frame.first_versions(), self.first_position());
+        Ok(BatchEvents { batch: self, first_versions, outlines, seen, position })
     }
 
     /// Whether it has the event at `position`.
@@ -112,9 +112,7 @@ impl RecordedBatch {
             outlines.next().transpose().map_err(damaged)?;
         }
         let place = self.place_before(outlines.rest());
-        let Some(outline) = outlines.next().transpose().map_err(damaged)? else { return Ok(None) };
-        self.check(&outline)?;
-        Ok(Some(place))
+        Ok(outlines.next().transpose().map_err(damaged)?.map(|_| place))
     }
 
     /// The event that begins at `place` in the segment.
@@ -136,6 +134,7 @@ impl RecordedBatch {
     }
 
     /// Where in the segment something stands that has only `rest` of the body behind it.
+    #[inline]
     fn place_before(&self, rest: &[u8]) -> u64 {
         self.body_end() - rest.len() as u64
     }
@@ -150,22 +149,12 @@ impl RecordedBatch {
     }
 
     /// The batch's frame, whose header was verified when this was opened.
+    #[inline]
     fn frame(&self) -> Result<Frame<'_>, ReadError> {
         let start = self.offset.as_u64();
         let end = start + u64::from(self.header.frame_bytes);
         let bytes = self.segment.region().bytes(start..end).unwrap_or(&[]);
         Frame::again(self.header, bytes).map_err(|error| self.damaged(error))
-    }
-
-    /// Checks an event, unless all of the batch has been verified.
-    #[inline]
-    fn check(&self, outline: &EventOutline<'_>) -> Result<(), ReadError> {
-        if self.verified {
-            return Ok(());
-        }
-        let name = |event: quipu_format::RecordedEventRef<'_>| self.stream_name(event.stream);
-        let checked = outline.check().and_then(name);
-        checked.map(drop).map_err(|error| self.damaged(error))
     }
 
     fn stream_name(&self, index: u32) -> Result<&str, BodyError> {
@@ -185,7 +174,7 @@ impl RecordedBatch {
 #[derive(Debug, Clone)]
 pub struct BatchEvents<'a> {
     batch: &'a RecordedBatch,
-    frame: Frame<'a>,
+    first_versions: FirstVersions<'a>,
     outlines: Outlines<'a>,
     seen: Seen,
     /// That of the next event.
@@ -204,9 +193,8 @@ impl<'a> Iterator for BatchEvents<'a> {
         };
         let position = self.position;
         self.position = position.plus(1);
-        let version = self.seen.version_of(&self.frame, outline.stream());
-        let event = BatchEvent { batch, outline, position, version };
-        Some(batch.check(&outline).map(|()| event))
+        let version = self.seen.version_of(&self.first_versions, outline.stream());
+        Some(Ok(BatchEvent { batch, outline, position, version }))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -232,6 +220,7 @@ struct Seen {
 impl Seen {
     const FEW: usize = 16;
 
+    #[inline]
     fn none(stream_count: u32) -> Self {
         // The header's check bounds the count by the frame's length.
         let streams = stream_count as usize;
@@ -241,8 +230,8 @@ impl Seen {
 
     /// The version of the next event of a stream.
     #[inline]
-    fn version_of(&mut self, frame: &Frame<'_>, stream: u32) -> Version {
-        let first = frame.first_version(stream).unwrap_or_default();
+    fn version_of(&mut self, first: &FirstVersions<'_>, stream: u32) -> Version {
+        let first = first.of(stream).unwrap_or_default();
         let counts = if self.many.is_empty() { &mut self.few[..] } else { &mut self.many };
         let Some(count) = counts.get_mut(stream as usize) else { return first };
         let version = first.plus(u64::from(*count));
@@ -260,10 +249,12 @@ pub struct BatchEvent<'a> {
     version: Version,
 }
 
-// Names and types were checked with their batch, so that none of the answers below is made up.
+// Names and types were checked before (see the head of this file): no answer below is made up,
+// unless reads do not verify and bits have changed.
 impl<'a> BatchEvent<'a> {
     /// Its place in the global order.
     #[must_use]
+    #[inline]
     pub fn position(&self) -> Position {
         self.position
     }
@@ -276,6 +267,7 @@ impl<'a> BatchEvent<'a> {
 
     /// Its place in its stream.
     #[must_use]
+    #[inline]
     pub fn version(&self) -> Version {
         self.version
     }

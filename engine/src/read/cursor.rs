@@ -26,11 +26,13 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
+    #[inline]
     pub(crate) fn header(&self) -> &FrameHeader {
         self.front.header()
     }
 
     /// Verifies the rest of the frame; with `verify` false, its outline alone.
+    #[inline]
     pub(crate) fn check(&self, verify: bool) -> Result<(), ReadError> {
         let checked = match verify {
             true => self.front.verify(),
@@ -63,7 +65,11 @@ pub(crate) fn locate(
     let mut under_way = 0;
     for (way, position) in ways.iter_mut().zip(positions) {
         let segment = set::holding(&snapshot.segments, position).unwrap_or_default();
-        let start = snapshot.segments.get(segment).map(|at| at.landmarks().before(position));
+        let start = snapshot.segments.get(segment).map(|at| {
+            let start = at.landmarks().before(position);
+            at.touch(start);
+            start
+        });
         *way = (position, Place { segment, offset: start });
         under_way += 1;
     }
@@ -246,6 +252,7 @@ fn first<'a>(
 }
 
 /// The next batch from the frame at `offset` on.
+#[inline]
 fn after<'a>(
     snapshot: &'a Snapshot,
     range: &Range<Position>,

@@ -98,6 +98,7 @@ impl IntoIterator for Read {
             cursor: BatchCursor::new(snapshot, range, backward),
             backward,
             limit,
+            takes_all: filter.is_open(),
             filter,
             places: EventPlaces::default(),
             positions: 0..0,
@@ -112,6 +113,8 @@ pub struct ReadEvents {
     backward: bool,
     limit: u64,
     filter: Filter,
+    /// Whether the filter lets everything pass.
+    takes_all: bool,
     places: EventPlaces,
     /// The positions of the batch at hand that are still to be given.
     positions: Range<u64>,
@@ -120,6 +123,8 @@ pub struct ReadEvents {
 impl Iterator for ReadEvents {
     type Item = Result<RecordedEvent, ReadError>;
 
+    // What is done for each event is inlined into the caller's loop, what is done for each batch is not.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while self.limit > 0 {
             let position = match self.backward {
@@ -129,14 +134,11 @@ impl Iterator for ReadEvents {
             let Some(position) = position else {
                 match self.open_next()? {
                     Ok(()) => continue,
-                    Err(error) => {
-                        self.limit = 0;
-                        return Some(Err(error));
-                    }
+                    Err(error) => return Some(Err(error)),
                 }
             };
             let position = Position::new(position);
-            if self.filter.is_open() || self.filter.matches(&self.places.look(position)?) {
+            if self.takes_all || self.matches(position) {
                 self.limit -= 1;
                 return self.places.event(position).map(Ok);
             }
@@ -146,12 +148,21 @@ impl Iterator for ReadEvents {
 }
 
 impl ReadEvents {
+    /// Whether a listed event passes the filter.
+    fn matches(&self, position: Position) -> bool {
+        self.places.look(position).is_some_and(|event| self.filter.matches(&event))
+    }
+
+    #[inline(never)]
     fn open_next(&mut self) -> Option<Result<(), ReadError>> {
         let verify = self.cursor.snapshot().verify;
         let opened = self.cursor.next()?.and_then(|found| {
             self.places.fill(&found, verify)?;
             Ok(*found.header())
         });
+        if opened.is_err() {
+            self.limit = 0;
+        }
         Some(opened.map(|header| {
             let range = self.cursor.range();
             let start = header.first_position.max(range.start);

@@ -145,6 +145,7 @@ impl EventPlaces {
     }
 
     /// A listed event.
+    #[inline]
     pub(crate) fn event(&self, position: Position) -> Option<RecordedEvent> {
         let batch = self.batch.as_ref()?;
         let place = self.place(batch, position)?;
@@ -170,6 +171,7 @@ impl EventPlaces {
         Ok(Some(RecordedEvent { batch: Arc::clone(batch), place, position }))
     }
 
+    #[inline]
     fn place(&self, batch: &RecordedBatch, position: Position) -> Option<EventPlace> {
         let at = position.as_u64().checked_sub(batch.first_position().as_u64())?;
         self.places.get(usize::try_from(at).ok()?).copied()

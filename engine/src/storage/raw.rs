@@ -108,6 +108,7 @@ impl Region {
     }
 
     /// Bytes below it are final. Never falls.
+    #[inline]
     pub(crate) fn written(&self) -> u64 {
         self.mark.written()
     }
@@ -118,6 +119,7 @@ impl Region {
     }
 
     /// The bytes of `range`, where all of it is final.
+    #[inline]
     pub(crate) fn bytes(&self, range: Range<u64>) -> Option<&[u8]> {
         if range.start > range.end || range.end > self.written() {
             return None;
@@ -161,12 +163,13 @@ impl Region {
     /// Brings every page in, so that no later access waits for the device.
     pub(super) fn populate(&self) -> io::Result<()> {
         match &self.memory {
-            Memory::Mapped(mapping) if self.capacity > 0 => mapping.advise(Advice::PopulateRead),
+            Memory::Mapped(mapping) if self.capacity > 0 => advise_in_pieces(mapping, Advice::PopulateRead),
             _ => Ok(()),
         }
     }
 
     /// The first of `capacity` bytes.
+    #[inline]
     fn base(&self) -> *mut u8 {
         match &self.memory {
             Memory::Mapped(mapping) => mapping.as_mut_ptr(),
@@ -397,8 +400,23 @@ pub(super) fn allocate(file: &File, length: u64) -> io::Result<()> {
 /// Touches every page of `file` for writing, so that each has its block and a place in the page
 /// cache. `EINVAL` where the kernel is older than 5.14.
 pub(super) fn populate_for_writing(file: &File) -> io::Result<()> {
-    MmapOptions::new().map_raw(file)?.advise(Advice::PopulateWrite)
+    advise_in_pieces(&MmapOptions::new().map_raw(file)?, Advice::PopulateWrite)
 }
+
+/// For as long as one such call takes, no other thread of the process can map memory, or be started:
+/// its stack is mapped.
+fn advise_in_pieces(mapping: &MmapRaw, advice: Advice) -> io::Result<()> {
+    let mut at = 0;
+    while at < mapping.len() {
+        let length = ADVISED_BYTES.min(mapping.len() - at);
+        mapping.advise_range(advice, at, length)?;
+        at += length;
+    }
+    Ok(())
+}
+
+/// Advised at a time: some tenths of a millisecond.
+const ADVISED_BYTES: usize = 1 << 20;
 
 /// Writes all of `parts`, one behind the other, at `offset`.
 /// After an error some of the bytes may be there.

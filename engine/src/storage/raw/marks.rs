@@ -42,6 +42,7 @@ pub(super) struct Mark {
 
 impl Mark {
     /// Bytes below it are final; seeing it makes them visible.
+    #[inline]
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
