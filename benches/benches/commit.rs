@@ -142,7 +142,7 @@ fn subscriber(criterion: &mut Criterion) {
 /// The checksum of a body, beside summing its bytes.
 fn checksum(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("checksum");
-    for bytes in [256_usize, 4 << 10, 256 << 10] {
+    for bytes in [64_usize, 127, 128, 256, 4 << 10, 256 << 10] {
         let body = vec![7_u8; bytes];
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_function(BenchmarkId::new("engine", bytes), |bencher| {

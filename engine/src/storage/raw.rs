@@ -163,7 +163,9 @@ impl Region {
     /// Brings every page in, so that no later access waits for the device.
     pub(super) fn populate(&self) -> io::Result<()> {
         match &self.memory {
-            Memory::Mapped(mapping) if self.capacity > 0 => advise_in_pieces(mapping, Advice::PopulateRead),
+            Memory::Mapped(mapping) if self.capacity > 0 => {
+                advise_in_pieces(mapping, Advice::PopulateRead)
+            }
             _ => Ok(()),
         }
     }
