@@ -14,6 +14,8 @@ use crate::violation::Violation;
 pub struct Told {
     /// Calls on the disk may fail in this life.
     may_fail: bool,
+    /// They may have, in this life or one before.
+    may_have_failed: bool,
     /// A write or sync has failed in this life: nothing is taken any more.
     is_shut: bool,
     /// A batch that is durable says that so much was, before it.
@@ -26,6 +28,7 @@ impl Told {
     /// A life begins.
     pub fn begin(&mut self, may_fail: bool) {
         (self.may_fail, self.is_shut) = (may_fail, false);
+        self.may_have_failed |= may_fail;
     }
 
     /// The log was opened.
@@ -89,8 +92,9 @@ impl Told {
         let repaired = (report.bytes_cut, report.seals_made_again);
         self.closed = Some(report.clean_close);
         cut.crash();
-        // The last seal is synced when all is answered: without it, it is made again.
-        check(repaired == (0, 0) || (self.may_fail && report.bytes_cut == 0), || {
+        // The last seal is synced when all is answered. If that fails, the system shows it until the
+        // power goes, in later lives too; then it is made again.
+        check(repaired == (0, 0) || (self.may_have_failed && report.bytes_cut == 0), || {
             let (bytes, seals) = repaired;
             format!("closed, and a power cut leaves {bytes} bytes to cut, {seals} seals to make")
         })
