@@ -3,10 +3,14 @@
 //! Owns: [`Environment`]. That times never run backwards in the log is the committer's business.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use quipu_format::{CommitTime, LogId};
+
+/// Each holds an index while it is built.
+const THREADS_MAX: usize = 16;
 
 /// The system, or a stand-in for logs whose every step must repeat.
 #[derive(Debug)]
@@ -30,6 +34,16 @@ impl Environment {
             Self::Repeatable { ticks, .. } => ticks.fetch_add(1, Ordering::Relaxed),
         };
         CommitTime::new(nanoseconds)
+    }
+
+    /// How many threads may work at once where the order of what they do does not matter.
+    pub(crate) fn threads(&self) -> usize {
+        match self {
+            Self::System => {
+                std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX)
+            }
+            Self::Repeatable { .. } => 1,
+        }
     }
 
     /// The id of a new log.

@@ -24,6 +24,7 @@ use crate::append::writer::WriterThreads;
 use crate::environment::Environment;
 use crate::error::{AppendError, OpenError};
 use crate::index::StreamIndex;
+use crate::index::indexer::Indexer;
 use crate::options::Options;
 use crate::read::batches::Batches;
 use crate::read::events::Read;
@@ -328,7 +329,8 @@ impl Log {
     ) -> Result<Self, OpenError> {
         options.check()?;
         let directory: Arc<dyn Directory> = Arc::new(disk.clone());
-        Self::start(recover_read_only(&directory)?, None, options, Environment::System, true)
+        let recovered = recover_read_only(&directory, &options, &Environment::System)?;
+        Self::start(recovered, None, options, Environment::System, true)
     }
 
     /// Lets time pass on the simulated disk: does what is due after
@@ -354,7 +356,7 @@ impl Log {
     pub(crate) fn open_read_only_with(path: &Path, options: Options) -> Result<Self, OpenError> {
         options.check()?;
         let directory = os_directory(path, false)?;
-        let recovered = recover_read_only(&directory)?;
+        let recovered = recover_read_only(&directory, &options, &Environment::System)?;
         Self::start(recovered, None, options, Environment::System, false)
     }
 
@@ -366,9 +368,11 @@ impl Log {
         environment: Environment,
         threadless: bool,
     ) -> Result<Self, OpenError> {
-        let Recovered { report, segments, index, end, synced, writer } = recovered;
+        let Recovered { report, segments: listed, index, end, synced, writer } = recovered;
         let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
-        let (index, segments) = (Arc::new(index), Arc::new(SegmentSet::new(segments)));
+        let index = Arc::new(index);
+        let segments = Arc::clone(index.segments());
+        segments.put(listed);
         let notifier = Arc::new(Notifier::default());
         let pipeline = match writer {
             None => None,
@@ -497,10 +501,12 @@ fn pipeline(
 ) -> Result<Arc<Pipeline>, OpenError> {
     let RecoveredWriter { active, header, preparer } = writer;
     let latch = Arc::new(Latch::new());
+    let indexer = Box::new(Indexer::new(Arc::clone(preparer.directory()), Arc::clone(index)));
     let source: Box<dyn SegmentSource> = match threadless {
-        true => Box::new(Inline::new(preparer, Arc::clone(&latch))),
+        true => Box::new(Inline::new(preparer, Arc::clone(&latch), indexer)),
         false => {
-            let started = Background::start(preparer, options.segments_ahead, Arc::clone(&latch));
+            let ahead = options.segments_ahead;
+            let started = Background::start(preparer, ahead, Arc::clone(&latch), indexer);
             Box::new(started.map_err(|error| IoError::new("start", "a thread", error))?)
         }
     };

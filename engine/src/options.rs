@@ -57,6 +57,7 @@ pub struct Options {
     pub(crate) store_mode: StoreMode,
     pub(crate) preparation: Preparation,
     pub(crate) verify_reads: bool,
+    pub(crate) verify_on_open: bool,
     pub(crate) create: bool,
 }
 
@@ -74,6 +75,7 @@ impl Default for Options {
             store_mode: StoreMode::default(),
             preparation: Preparation::default(),
             verify_reads: true,
+            verify_on_open: false,
             create: true,
         }
     }
@@ -155,6 +157,15 @@ impl Options {
     /// now, and a name or type that is no text any more is empty.
     pub fn verify_reads(mut self, verify: bool) -> Self {
         self.verify_reads = verify;
+        self
+    }
+
+    /// Whether opening reads every frame of the log. Default `false`: a sealed segment whose index
+    /// proves that it was whole and on the device is not read again, and what has decayed in it since
+    /// is found when it is read, or by `quipu verify`. `true` finds it when the log is opened, at the
+    /// cost of reading all of it.
+    pub fn verify_on_open(mut self, verify: bool) -> Self {
+        self.verify_on_open = verify;
         self
     }
 

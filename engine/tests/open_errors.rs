@@ -227,8 +227,8 @@ fn wait_for_the_spare(directory: &Path, log: &Log) {
     loop {
         let entries = fs::read_dir(directory).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
-        names.retain(|name| name != "LOCK");
         let unfinished = names.iter().any(|name| name.to_string_lossy().ends_with(".tmp"));
+        names.retain(|name| name.to_string_lossy().ends_with(".seg"));
         if names.len() == log.recovery_report().segments + 1 && !unfinished {
             return;
         }

@@ -10,9 +10,14 @@ use quipu::{Batch, Durability, Event, Log, Options};
 /// A directory: bytes by file name.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// How every log is opened. So small a segment holds some ten batches.
+/// How every log is opened: with a look at everything. So small a segment holds some ten batches.
 pub(crate) fn options() -> Options {
-    Log::options().segment_bytes(8 << 10)
+    Log::options().segment_bytes(8 << 10).verify_on_open(true)
+}
+
+/// As [`options`], but for segments that have an index.
+pub(crate) fn trusting_options() -> Options {
+    options().verify_on_open(false)
 }
 
 /// What a disk holds, as the running machine sees it.
@@ -21,20 +26,16 @@ pub(crate) fn files_of(disk: &SimDisk) -> Files {
     disk.files().into_iter().map(|entry| file(entry.name)).collect()
 }
 
-/// Another one for each number.
+/// Another one for each number: segments alone, without what is derived from them.
 pub(crate) fn log(number: u8) -> Files {
     static LOGS: OnceLock<Vec<Files>> = OnceLock::new();
     let logs = LOGS.get_or_init(|| {
-        vec![
-            empty(),
-            closed(1),
-            closed(5),
-            closed(30),
-            killed(5, 1),
-            killed(30, 4),
-            torn(),
-            larger(),
-        ]
+        [empty(), closed(1), closed(5), closed(30), killed(5, 1), killed(30, 4), torn(), larger()]
+            .map(|mut files| {
+                files.retain(|name, _| name.ends_with(".seg"));
+                files
+            })
+            .into()
     });
     logs[usize::from(number) % logs.len()].clone()
 }

@@ -9,7 +9,7 @@ use quipu::{Batch, Event, Log, OpenError, RecordedEvent};
 
 use crate::by_format::{self, Found, Verdict};
 use crate::edit;
-use crate::logs::{Files, files_of, options};
+use crate::logs::{Files, files_of, options, trusting_options};
 
 /// What opens can be read, gone on with and opened again; what does not has not been touched; both
 /// as the format alone says.
@@ -97,7 +97,7 @@ fn check_refused_reader(reader: Result<Log, OpenError>, error: &OpenError, found
 /// when it is opened again.
 fn go_on(log: Log, disk: &SimDisk, mut events: Vec<Plain>) {
     let crashed = disk.if_rebooted(&Survivors::None);
-    let again = Log::open_simulated(&crashed, options()).unwrap();
+    let again = Log::open_simulated(&crashed, trusting_options()).unwrap();
     assert!(read_all(&again) == events, "what was accepted is durable");
     drop(again);
     let stream = events.first().map_or("a", |event| &event.stream).to_owned();
@@ -115,7 +115,11 @@ fn go_on(log: Log, disk: &SimDisk, mut events: Vec<Plain>) {
     events = all;
     let found = by_format::look(&files_of(disk));
     assert_eq!((found.verdict, found.position), (Verdict::Opens, events.len() as u64));
-    let again = Log::open_simulated(&disk.reboot(&Survivors::None), options()).unwrap();
+    let disk = disk.reboot(&Survivors::None);
+    let reader = Log::open_simulated_read_only(&disk, trusting_options()).unwrap();
+    assert!(read_all(&reader) == events, "what was closed is there, by its indexes");
+    drop(reader);
+    let again = Log::open_simulated(&disk, options()).unwrap();
     let report = again.recovery_report();
     assert!(report.clean_close && report.bytes_cut == 0, "nothing is left behind: {report:?}");
     assert!(read_all(&again) == events, "what was closed is there");

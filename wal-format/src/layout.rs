@@ -245,8 +245,12 @@ pub mod sidecar {
         pub const OFFSET: usize = POSITION + 8;
         /// Offset of where the step from it to the next frame stands, counted from the first, u64.
         pub const STEP: usize = OFFSET + 8;
+        /// Offset of the frame's commit checksum, u32.
+        pub const CHECKSUM: usize = STEP + 8;
+        /// Offset of four zero bytes.
+        pub const RESERVED: usize = CHECKSUM + 4;
         /// Size of the entry.
-        pub const BYTES: usize = STEP + 8;
+        pub const BYTES: usize = RESERVED + 4;
         /// How many frames lie between two entries.
         pub const EVERY: usize = 64;
     }

@@ -159,6 +159,8 @@ fn the_byte_tables_of_derived_files_are_those_of_the_code() {
             ("position", sidecar::landmark::POSITION),
             ("offset", sidecar::landmark::OFFSET),
             ("step", sidecar::landmark::STEP),
+            ("checksum", sidecar::landmark::CHECKSUM),
+            ("reserved", sidecar::landmark::RESERVED),
         ],
         sidecar::landmark::BYTES,
     );

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
+use quipu_format::sidecar::NameHasher;
 use quipu_format::{BatchEncoder, CommitTime, EncodedBatch, EventFields, EventId};
 use smallvec::SmallVec;
 
@@ -149,7 +150,7 @@ impl Batch {
     /// Ends the batch: body and checksum are final, every stream is hashed.
     pub(crate) fn prepare(
         self,
-        hasher: &impl BuildHasher,
+        hasher: &NameHasher,
         default_durability: Durability,
     ) -> Result<PreparedBatch, AppendError> {
         if let Some(error) = self.first_error {
@@ -159,7 +160,7 @@ impl Batch {
             return Err(AppendError::InvalidBatch(InvalidBatch::Empty));
         }
         let expectations = distinct(self.preconditions)?;
-        let hash = |name: &str| hasher.hash_one(name);
+        let hash = |name: &str| hasher.stream(name).as_u64();
         let stream_hashes = self.encoder.stream_names().map(hash).collect();
         let preconditions = expectations
             .into_iter()

@@ -177,7 +177,7 @@ impl Committer {
     fn replay(&self, batch: &mut PreparedBatch) -> Option<replay::Original> {
         let ids = batch.event_ids.as_deref()?;
         let encoded = batch.encoded.as_mut()?;
-        replay::find(encoded, ids, &batch.preconditions, &self.index, &self.segments.snapshot())
+        replay::find(encoded, ids, &batch.preconditions, &self.index)
     }
 
     /// Writes into the batch which version each of its streams goes on with.
@@ -243,15 +243,18 @@ impl Committer {
             }),
             ..self.header
         };
+        let sealed = self.active.sealed();
         let activated = ActiveSegment::activate(prepared, &header, self.mode);
         let next = activated.map_err(|error| self.fail("write the header of", error, group))?;
+        self.index.update(|streams| streams.begin_segment(header.sequence, header.base_position));
         self.segments.push(Arc::clone(next.segment()));
         group.touch(&next);
         let full = std::mem::replace(&mut self.active, next);
         self.header = header;
-        let name = full.segment().name();
+        full.segment().seal(sealed);
         if let Some(source) = &mut self.source {
-            source.retire(Sealed { file: Arc::clone(full.file()), name });
+            let segment = Arc::clone(full.segment());
+            source.retire(Sealed { file: Arc::clone(full.file()), segment });
         }
         Ok(())
     }

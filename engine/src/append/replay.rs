@@ -8,15 +8,14 @@
 //! stored there whose events are, by id, stream and order, exactly the ones submitted, this is it.
 //! No cache is involved: what is recognised today is recognised after any number of restarts.
 
-use std::sync::Arc;
-
 use quipu_format::{
-    Body, CommitTime, EncodedBatch, EventId, Frame, FrameKind, Position, StreamTable,
+    Body, CommitTime, EncodedBatch, EventId, Frame, FrameKind, Position, StreamTable, Version,
 };
 
 use super::batch::Precondition;
 use super::expected::ExpectedVersion;
-use crate::index::{StreamIndex, Streams};
+use crate::index::StreamIndex;
+use crate::index::history::History;
 use crate::segment::reader::Segment;
 use crate::segment::set;
 
@@ -33,14 +32,12 @@ pub(crate) fn find(
     ids: &[EventId],
     preconditions: &[Precondition],
     index: &StreamIndex,
-    segments: &[Arc<Segment>],
 ) -> Option<Original> {
+    let segments = index.segments().snapshot();
     let at = {
-        let streams = index.read();
         let table = batch.streams();
         let placing = |precondition: &&Precondition| is_written(&table, &precondition.stream);
-        let mut places =
-            preconditions.iter().filter(placing).filter_map(|one| place(&streams, one));
+        let mut places = preconditions.iter().filter(placing).filter_map(|one| place(index, one));
         let first = places.next()??;
         // Every stream that is placed must be placed in the same frame, which is checked below by
         // comparing whole batches; one that is not there at all settles it now.
@@ -49,7 +46,7 @@ pub(crate) fn find(
         }
         first
     };
-    let segment = segments.get(set::holding(segments, at)?)?;
+    let segment = segments.get(set::holding(&segments, at)?)?;
     let frame = frame_holding(segment, at)?;
     if !is_same(&frame, batch, ids) || !continues(&frame, batch, preconditions, index) {
         return None;
@@ -63,20 +60,27 @@ pub(crate) fn find(
 
 /// Where the precondition's stream would have gone on: `None` if it places nothing, `Some(None)` if
 /// nothing stands there.
-fn place(streams: &Streams, precondition: &Precondition) -> Option<Option<Position>> {
-    let number = streams.find(precondition.hash, &precondition.stream);
+fn place(index: &StreamIndex, precondition: &Precondition) -> Option<Option<Position>> {
+    let stream = &precondition.stream;
     let version = match precondition.expected {
-        ExpectedVersion::NoStream => quipu_format::Version::ZERO,
+        ExpectedVersion::NoStream => Version::ZERO,
         ExpectedVersion::Exact(version) => version.plus(1),
-        ExpectedVersion::LastPosition(position) => {
-            match number.and_then(|number| streams.version_at(number, position)) {
-                Some(version) => version.plus(1),
-                None => return Some(None),
-            }
-        }
+        ExpectedVersion::LastPosition(position) => match version_at(index, stream, position) {
+            Some(version) => version.plus(1),
+            None => return Some(None),
+        },
         ExpectedVersion::Any | ExpectedVersion::StreamExists => return None,
     };
-    Some(number.and_then(|number| streams.position(number, version)))
+    let history = History::open(index, stream, EVERYTHING).ok();
+    Some(history.and_then(|history| history.position(index, version).ok()?))
+}
+
+/// Judged against all that is stored, published or not.
+const EVERYTHING: Position = Position::new(u64::MAX);
+
+/// Where segment and index are damaged, nothing is recognised.
+fn version_at(index: &StreamIndex, stream: &str, position: Position) -> Option<Version> {
+    History::open(index, stream, EVERYTHING).ok()?.version_at(index, position).ok()?
 }
 
 /// Whether the frame holds exactly these events, by id and stream, in this order.
@@ -98,7 +102,6 @@ fn continues(
     preconditions: &[Precondition],
     index: &StreamIndex,
 ) -> bool {
-    let streams = index.read();
     let table = batch.streams();
     let first_version = |name: &str| {
         let (at, _) = (0_u32..).zip(table.names()).find(|(_, known)| *known == Ok(name))?;
@@ -107,12 +110,11 @@ fn continues(
     preconditions.iter().filter(|one| is_written(&table, &one.stream)).all(|one| {
         let expected = match one.expected {
             ExpectedVersion::Any | ExpectedVersion::StreamExists => return true,
-            ExpectedVersion::NoStream => Some(quipu_format::Version::ZERO),
+            ExpectedVersion::NoStream => Some(Version::ZERO),
             ExpectedVersion::Exact(version) => Some(version.plus(1)),
-            ExpectedVersion::LastPosition(position) => streams
-                .find(one.hash, &one.stream)
-                .and_then(|number| streams.version_at(number, position))
-                .map(|version| version.plus(1)),
+            ExpectedVersion::LastPosition(position) => {
+                version_at(index, &one.stream, position).map(|version| version.plus(1))
+            }
         };
         expected.is_some() && first_version(&one.stream) == expected
     })
@@ -124,7 +126,7 @@ fn is_written(table: &StreamTable<'_>, stream: &str) -> bool {
 
 /// The batch's frame that holds the event at `position`.
 fn frame_holding(segment: &Segment, position: Position) -> Option<Frame<'_>> {
-    let mut offset = segment.landmarks().before(position);
+    let mut offset = segment.before(position);
     loop {
         let header = segment.header_at(offset).ok()??;
         if header.kind == FrameKind::Batch && position < header.end_position() {

@@ -39,7 +39,13 @@ impl Found<'_> {
             false => self.front.trust(),
         };
         let position = self.header().first_position;
-        checked.map(drop).map_err(|fault| self.segment.damaged(self.offset, position, fault))
+        let damaged = |fault| self.segment.damaged(self.offset, position, fault);
+        let frame = checked.map_err(damaged)?;
+        match verify {
+            // A frame that is whole may be one that stood here before, in a tail that was cut off.
+            true => self.segment.check_sealed(&frame, self.offset),
+            false => Ok(()),
+        }
     }
 }
 
@@ -66,7 +72,7 @@ pub(crate) fn locate(
     for (way, position) in ways.iter_mut().zip(positions) {
         let segment = set::holding(&snapshot.segments, position).unwrap_or_default();
         let start = snapshot.segments.get(segment).map(|at| {
-            let start = at.landmarks().before(position);
+            let start = at.before(position);
             at.touch(start);
             start
         });
@@ -122,11 +128,12 @@ pub(crate) fn find_batch(
     found_at(snapshot, place, position).map(|found| (place.segment, found))
 }
 
-/// Finds it by verified headers alone, from the last landmark on.
+/// Finds it by verified headers alone, from the last landmark on, or the segment's start: not from
+/// where its index says, which may have led here.
 #[cold]
 fn find_with_checksums(snapshot: &Snapshot, position: Position) -> Result<Found<'_>, ReadError> {
     let segments = &snapshot.segments;
-    let missing = FrameError::Field { field: "first position", found: position.as_u64() };
+    let missing = missing(position);
     let holding = set::holding(segments, position).and_then(|place| segments.get(place));
     let Some(segment) = holding else {
         return Err(ReadError::Damaged {
@@ -173,6 +180,8 @@ enum State {
         segment: usize,
         offset: ByteOffset,
         length: u32,
+        /// Its first position, and the one behind its last.
+        positions: (Position, Position),
     },
     Done,
 }
@@ -201,11 +210,11 @@ impl BatchCursor {
             State::Done => return None,
             _ if range.start >= range.end => Ok(None),
             State::Start => first(snapshot, range, *backward).map(Some),
-            State::At { segment, offset, .. } if *backward => {
-                before(snapshot, range, segment, offset)
+            State::At { segment, offset, positions: (first, _), .. } if *backward => {
+                before(snapshot, range, segment, offset, first)
             }
-            State::At { segment, offset, length } => {
-                after(snapshot, range, segment, offset.plus(u64::from(length)))
+            State::At { segment, offset, length, positions: (_, end) } => {
+                after(snapshot, range, segment, offset.plus(u64::from(length)), end)
             }
         };
         *state = match &found {
@@ -222,6 +231,7 @@ impl BatchCursor {
                         segment: *segment,
                         offset: found.offset,
                         length: header.frame_bytes,
+                        positions: (header.first_position, header.end_position()),
                     },
                 }
             }
@@ -251,21 +261,30 @@ fn first<'a>(
     find_batch(snapshot, position)
 }
 
-/// The next batch from the frame at `offset` on.
+/// The next batch from the frame at `offset` on, which begins at `position`.
 #[inline]
 fn after<'a>(
     snapshot: &'a Snapshot,
     range: &Range<Position>,
     mut segment: usize,
     mut offset: ByteOffset,
+    position: Position,
 ) -> Step<'a> {
     while let Some(at) = snapshot.segments.get(segment) {
-        let front = at.front_at(offset).map_err(|fault| at.damaged(offset, range.end, fault))?;
-        let Some(front) = front else {
+        let damaged = |fault| at.damaged(offset, position, fault);
+        let Some(front) = at.front_at(offset).map_err(damaged)? else {
+            if offset.as_u64() < at.region().written() {
+                // Something was stored here, and nothing is left of it.
+                return Err(damaged(missing(position)));
+            }
             (segment, offset) = (segment + 1, Segment::FIRST_FRAME);
             continue;
         };
         let header = front.header();
+        if header.first_position != position {
+            let (expected, found) = (position, header.first_position);
+            return Err(damaged(FrameError::Position { expected, found }));
+        }
         if header.first_position >= range.end {
             return Ok(None);
         }
@@ -274,15 +293,24 @@ fn after<'a>(
         }
         offset = offset.plus(u64::from(header.frame_bytes));
     }
-    Ok(None)
+    match (position < range.end, snapshot.segments.last()) {
+        (true, Some(last)) => Err(last.damaged(offset, position, missing(position))),
+        _ => Ok(None),
+    }
 }
 
-/// The last batch in front of `offset`.
+/// The event with this position should be here.
+fn missing(position: Position) -> FrameError {
+    FrameError::Field { field: "first position", found: position.as_u64() }
+}
+
+/// The last batch in front of `offset`, which ends in front of `position`.
 fn before<'a>(
     snapshot: &'a Snapshot,
     range: &Range<Position>,
     mut segment: usize,
     mut offset: ByteOffset,
+    position: Position,
 ) -> Step<'a> {
     loop {
         let Some(at) = snapshot.segments.get(segment) else { return Ok(None) };
@@ -299,6 +327,10 @@ fn before<'a>(
         let header = front.header();
         if start.plus(u64::from(header.frame_bytes)) != offset {
             return Err(damaged(missing));
+        }
+        if header.end_position() != position {
+            let (expected, found) = (position, header.end_position());
+            return Err(damaged(FrameError::Position { expected, found }));
         }
         if header.kind == FrameKind::Batch {
             let is_behind = header.end_position() <= range.start;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quipu_format::{CommitTime, EventId, Position, Tags, Version};
+use quipu_format::{CommitTime, EventId, FrameError, Position, Tags, Version};
 
 use super::batch::{BatchEvent, RecordedBatch};
 use super::cursor::Found;
@@ -92,6 +92,13 @@ impl RecordedEvent {
     #[must_use]
     pub fn committed_at(&self) -> CommitTime {
         self.batch.committed_at()
+    }
+
+    /// The error for an event that the index takes for another stream's.
+    pub(crate) fn not_of(&self, version: Version) -> ReadError {
+        let fault = FrameError::Field { field: "stream version", found: version.as_u64() };
+        let (segment, base) = (self.batch.segment(), self.batch.first_position());
+        segment.damaged(segment.before(base), base, fault)
     }
 
     /// The event in place: outlined once before this was made, and what is mapped does not change.

@@ -2,7 +2,9 @@
 //!
 //! Owns: [`ReadStream`] (what is to be read) and [`ReadStreamEvents`] (the iterator). May call:
 //! cursor, recorded, index. The index says at which positions the stream's events stand, and nothing
-//! else; the cost grows with the events asked for, not with the log.
+//! else; the cost grows with the events asked for, and with the segments that hold the stream from
+//! there to its end, not with the log. What the index of a sealed segment leads to is given only if
+//! it is an event of the stream.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,7 +16,8 @@ use super::cursor::{Place, found_at, locate};
 use super::recorded::{EventPlaces, RecordedEvent};
 use super::snapshot::Snapshot;
 use crate::error::ReadError;
-use crate::index::{StreamIndex, StreamNumber};
+use crate::index::StreamIndex;
+use crate::index::history::{History, Link};
 
 /// A read of one stream, to be narrowed down and then iterated over.
 ///
@@ -39,9 +42,8 @@ use crate::index::{StreamIndex, StreamNumber};
 pub struct ReadStream {
     snapshot: Snapshot,
     index: Arc<StreamIndex>,
-    /// `None`: no such stream.
-    stream: Option<StreamNumber>,
-    current_version: Option<Version>,
+    /// The iterator gives the error.
+    history: Result<History, ReadError>,
     versions: Range<u64>,
     backward: bool,
     limit: u64,
@@ -54,23 +56,10 @@ impl ReadStream {
         name: &str,
         range: Range<u64>,
     ) -> Self {
-        let (stream, count) = {
-            let streams = index.read();
-            let stream = streams.find(index.hash(name), name);
-            let count = stream.map_or(0, |stream| streams.count_below(stream, snapshot.end));
-            (stream, count)
-        };
-        let current_version = Version::new(count).before();
+        let history = History::open(&index, name, snapshot.end);
+        let count = history.as_ref().map_or(0, History::len);
         let versions = range.start.min(count)..range.end.min(count);
-        Self {
-            snapshot,
-            index,
-            stream,
-            current_version,
-            versions,
-            backward: false,
-            limit: u64::MAX,
-        }
+        Self { snapshot, index, history, versions, backward: false, limit: u64::MAX }
     }
 
     /// From the last event to the first.
@@ -88,7 +77,7 @@ impl ReadStream {
     /// The stream's version when the read was made; `None`: it has no events.
     #[must_use]
     pub fn current_version(&self) -> Option<Version> {
-        self.current_version
+        Some(self.history.as_ref().ok()?.head()?.version)
     }
 }
 
@@ -104,6 +93,7 @@ impl IntoIterator for ReadStream {
         };
         ReadStreamEvents {
             read: self,
+            links: Vec::new(),
             positions: VecDeque::new(),
             ways: VecDeque::new(),
             places: EventPlaces::default(),
@@ -115,6 +105,8 @@ impl IntoIterator for ReadStream {
 #[derive(Debug, Clone)]
 pub struct ReadStreamEvents {
     read: ReadStream,
+    /// The stream's parts in segments: the one at hand last; forward, the newer ones in front.
+    links: Vec<Link>,
     /// Positions looked up ahead, with their versions, the next one first.
     positions: VecDeque<(Position, Version)>,
     /// Where the batches of the next positions stand.
@@ -129,12 +121,7 @@ impl Iterator for ReadStreamEvents {
     type Item = Result<RecordedEvent, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.positions.is_empty() {
-            self.look_up();
-        }
-        let (position, version) = self.positions.pop_front()?;
-        let opened = self.open(position);
-        let event = opened.and_then(|()| self.places.event_of_version(position, version));
+        let event = self.try_next();
         if event.is_err() {
             self.positions.clear();
             self.read.versions = 0..0;
@@ -144,28 +131,78 @@ impl Iterator for ReadStreamEvents {
 }
 
 impl ReadStreamEvents {
+    fn try_next(&mut self) -> Result<Option<RecordedEvent>, ReadError> {
+        if self.positions.is_empty() {
+            self.look_up()?;
+        }
+        let Some((position, version)) = self.positions.pop_front() else { return Ok(None) };
+        self.open(position)?;
+        let event = self.places.event_of_version(position, version)?;
+        let name = self.links.last().filter(|link| link.is_indexed()).and(self.name());
+        match (&event, name) {
+            (Some(event), Some(name)) if event.stream() != name => Err(event.not_of(version)),
+            _ => Ok(event),
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.read.history.as_ref().ok()?.name()
+    }
+
     /// Looks up the next positions.
-    fn look_up(&mut self) {
-        let Self { read, positions, .. } = self;
-        let Some(stream) = read.stream else { return };
-        let Range { start, end } = read.versions;
-        let count = (end - start).min(LOOKED_UP);
+    fn look_up(&mut self) -> Result<(), ReadError> {
+        if let Err(error) = &self.read.history {
+            let error = error.clone();
+            self.read.history = Ok(History::default());
+            return Err(error);
+        }
+        let Range { start, end } = self.read.versions;
+        if start >= end {
+            return Ok(());
+        }
+        self.seek(if self.read.backward { end - 1 } else { start })?;
+        let Self { read, links, positions, .. } = self;
+        let (Some(link), Ok(history)) = (links.last(), &read.history) else { return Ok(()) };
         let taken = match read.backward {
-            true => end - count..end,
-            false => start..start + count,
+            true => end.saturating_sub(LOOKED_UP).max(start).max(link.versions.start)..end,
+            false => start..start.saturating_add(LOOKED_UP).min(end).min(link.versions.end),
         };
+        let mut found = Vec::with_capacity(LOOKED_UP as usize);
+        history.positions(&read.index, link, taken.clone(), &mut found)?;
         read.versions = match read.backward {
             true => start..taken.start,
             false => taken.end..end,
         };
-        let streams = read.index.read();
-        for version in taken.map(Version::new) {
-            let Some(position) = streams.position(stream, version) else { return };
-            match read.backward {
-                true => positions.push_front((position, version)),
-                false => positions.push_back((position, version)),
+        let found = found.into_iter().zip(taken.map(Version::new));
+        match read.backward {
+            true => found.for_each(|one| positions.push_front(one)),
+            false => positions.extend(found),
+        }
+        Ok(())
+    }
+
+    /// Makes the part that holds `version` the one at hand.
+    fn seek(&mut self, version: u64) -> Result<(), ReadError> {
+        let Self { read, links, .. } = self;
+        let Ok(history) = &read.history else { return Ok(()) };
+        if links.is_empty() {
+            links.extend(history.newest(&read.index)?);
+        }
+        while let Some(link) = links.last() {
+            if version >= link.versions.end {
+                // Forward: on to the newer one.
+                links.pop();
+            } else if version >= link.versions.start {
+                break;
+            } else {
+                let older = history.older(&read.index, link)?;
+                if read.backward {
+                    links.pop();
+                }
+                links.extend(older);
             }
         }
+        Ok(())
     }
 
     /// Makes the batch that holds `position` the one at hand.

@@ -15,9 +15,12 @@ use crate::storage::{Access, Directory, File, IoError};
 #[derive(Debug)]
 pub(crate) struct Inventory {
     directory: String,
+    opened: Arc<dyn Directory>,
     pub(crate) segments: Vec<Found>,
-    /// Names of files whose preparation did not finish.
+    /// Names of files that were not finished.
     pub(crate) unfinished: Vec<String>,
+    /// Indexes of segments, and their names.
+    pub(crate) sidecars: Vec<(SegmentSeq, String)>,
 }
 
 /// One file that is named like a segment.
@@ -62,14 +65,20 @@ impl Inventory {
     pub(crate) fn take(directory: &Arc<dyn Directory>, access: Access) -> Result<Self, OpenError> {
         let entries =
             directory.list().map_err(|error| IoError::new("list", directory.name(), error))?;
-        let mut inventory =
-            Self { directory: directory.name(), segments: Vec::new(), unfinished: Vec::new() };
+        let mut inventory = Self {
+            directory: directory.name(),
+            opened: Arc::clone(directory),
+            segments: Vec::new(),
+            unfinished: Vec::new(),
+            sidecars: Vec::new(),
+        };
         for entry in entries.into_iter().filter(|entry| entry.is_file) {
             match parse(&entry.name) {
                 Named::Segment(sequence) => {
                     let found = inventory.look_at(directory, sequence, entry.name, access)?;
                     inventory.segments.extend(found);
                 }
+                Named::Sidecar(sequence) => inventory.sidecars.push((sequence, entry.name)),
                 Named::Unfinished => inventory.unfinished.push(entry.name),
                 Named::Other => {}
             }
@@ -98,6 +107,11 @@ impl Inventory {
             let missing = io::Error::from(io::ErrorKind::NotFound);
             self.error("find", &crate::segment::name::segment_name(sequence), missing).into()
         })
+    }
+
+    /// The directory.
+    pub(crate) fn directory(&self) -> &dyn Directory {
+        &*self.opened
     }
 
     /// The path of a file, for errors.

@@ -16,6 +16,7 @@
 //! - Everything is read with positioned reads: a bad sector is an error, never a signal.
 
 pub(crate) mod decide;
+mod indexes;
 pub(crate) mod inventory;
 pub(crate) mod plan;
 pub(crate) mod repair;
@@ -84,8 +85,12 @@ pub(crate) fn recover(
         let synced = found.open()?.sync();
         synced.map_err(|error| inventory.error("sync", &found.name, error))?;
     }
-    let index = StreamIndex::default();
-    let mut walk = scan::walk(&inventory, &index)?;
+    let log_id = match inventory.log_id() {
+        Some(log_id) => log_id,
+        None => new_log_id(environment)?,
+    };
+    let mut index = StreamIndex::new(log_id);
+    let mut walk = scan::walk(&inventory, &index, options.verify_on_open)?;
     let observed = scan::observe(&inventory, &walk)?;
     let decision = decide::decide(&observed);
     if let Decision::Refuse(proof) = decision {
@@ -124,8 +129,18 @@ pub(crate) fn recover(
             segments.extend(map_all(&inventory, vec![last], true)?);
             activate(&mut preparer, header, options)?
         }
-        None => activate(&mut preparer, first_header(environment)?, options)?,
+        None => {
+            // Nothing of what was there before is left, not even its id.
+            let first = first_header(environment, new_log_id(environment)?);
+            index = StreamIndex::new(first.log_id);
+            activate(&mut preparer, first, options)?
+        }
     };
+    let made = indexes::complete(&**directory, true, &segments, &index, || environment.threads());
+    report.count_indexes(walk.indexes, made);
+    if index.read().tail(header.sequence).is_none() {
+        index.update(|streams| streams.begin_segment(header.sequence, header.base_position));
+    }
     segments.push(Arc::clone(active.segment()));
     report.log_id = header.log_id;
     report.time_taken = started.elapsed();
@@ -140,9 +155,13 @@ pub(crate) fn recover(
 }
 
 /// Opens the log in a directory for reading only. Changes nothing.
-pub(crate) fn recover_read_only(directory: &Arc<dyn Directory>) -> Result<Recovered, OpenError> {
+pub(crate) fn recover_read_only(
+    directory: &Arc<dyn Directory>,
+    options: &Options,
+    environment: &Environment,
+) -> Result<Recovered, OpenError> {
     let started = Instant::now();
-    let Look { inventory, index, walk, damage, writer_lives } = look(directory)?;
+    let Look { inventory, index, walk, damage, writer_lives } = look(directory, options)?;
     if !inventory.has_activated() && damage.is_none() {
         return Err(OpenError::NoLog { directory: directory.name() });
     }
@@ -150,7 +169,9 @@ pub(crate) fn recover_read_only(directory: &Arc<dyn Directory>) -> Result<Recove
     report.damage = damage;
     let chain = walk.chain;
     let segments = map_all(&inventory, walk.accepted, false)?;
-    report.log_id = inventory.log_id().unwrap_or(LogId::from_bytes([0; 16]));
+    let made = indexes::complete(&**directory, false, &segments, &index, || environment.threads());
+    report.count_indexes(walk.indexes, made);
+    report.log_id = inventory.log_id().unwrap_or(NO_LOG_ID);
     // What a live writer has stored and not synced may still be taken back by a power cut.
     let end = if writer_lives { chain.synced_position } else { chain.position };
     report.time_taken = started.elapsed();
@@ -174,7 +195,7 @@ const LOOKS_MAX: usize = 8;
 /// A writer goes on while this looks: what was read behind X may be younger than what was read at
 /// X, and prove that more is durable than was stored when X was read. So it is damage only if the
 /// next look, which begins after that proof was read, stops at X again.
-fn look(directory: &Arc<dyn Directory>) -> Result<Look, OpenError> {
+fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Look, OpenError> {
     let is_locked = || {
         let looked = directory.is_locked();
         looked.map_err(|error| IoError::new("look at the lock of", directory.name(), error))
@@ -186,8 +207,8 @@ fn look(directory: &Arc<dyn Directory>) -> Result<Look, OpenError> {
         let locked_before = is_locked()?;
         let inventory = Inventory::take(directory, Access::Read)?;
         plan::check(&inventory)?;
-        let index = StreamIndex::default();
-        let walk = scan::walk(&inventory, &index)?;
+        let index = StreamIndex::new(inventory.log_id().unwrap_or(NO_LOG_ID));
+        let walk = scan::walk(&inventory, &index, options.verify_on_open)?;
         let observed = scan::observe(&inventory, &walk)?;
         let mut damage = match decide::decide(&observed) {
             Decision::Refuse(proof) => Some(walk.damage(&inventory, proof)),
@@ -234,7 +255,14 @@ fn map_all(
         };
         let mapped = found.open()?.map(end.as_u64(), Access::Read);
         let (region, _) = mapped.map_err(|error| inventory.error("map", &found.name, error))?;
-        Ok(Arc::new(Segment::new(accepted.header, region, accepted.landmarks)))
+        if let Some(own) = accepted.own {
+            return Ok(Arc::new(Segment::passed_over(accepted.header, region, own)));
+        }
+        let segment = Segment::new(accepted.header, region, accepted.landmarks);
+        if let Some(sealed) = accepted.sealed {
+            segment.seal(sealed);
+        }
+        Ok(Arc::new(segment))
     };
     accepted.into_iter().map(map).collect()
 }
@@ -280,12 +308,17 @@ fn activate(
     Ok((active, header))
 }
 
-/// The header of a new log's first segment.
-fn first_header(environment: &Environment) -> Result<SegmentHeader, OpenError> {
+/// Of a log that has none yet, for reading.
+const NO_LOG_ID: LogId = LogId::from_bytes([0; 16]);
+
+fn new_log_id(environment: &Environment) -> Result<LogId, OpenError> {
     let drawn = environment.new_log_id();
-    let log_id =
-        drawn.map_err(|error| IoError::new("draw random bytes from", "the system", error))?;
-    Ok(SegmentHeader {
+    Ok(drawn.map_err(|error| IoError::new("draw random bytes from", "the system", error))?)
+}
+
+/// The header of a new log's first segment.
+fn first_header(environment: &Environment, log_id: LogId) -> SegmentHeader {
+    SegmentHeader {
         log_id,
         sequence: SegmentSeq::ZERO,
         capacity: quipu_format::layout::segment::CAPACITY_MIN,
@@ -294,7 +327,7 @@ fn first_header(environment: &Environment) -> Result<SegmentHeader, OpenError> {
         synced_position: Position::ZERO,
         predecessor: None,
         optional_features: 0,
-    })
+    }
 }
 
 /// Makes the landmarks of a segment that is being scanned.

@@ -6,6 +6,8 @@
 //! 1. Seals that had not reached the disk are written from the next header's word.
 //! 2. The accepted tail, from the last point proved durable on, is stored again as it stands: after
 //!    a failed sync the page cache may show bytes, for clean, that the device does not have.
+//!    So is the end of each sealed segment without an index, from its last event on: that event is
+//!    durable, but the seal behind it need not be, and the index that the segment gets says it is.
 //! 3. Those files are synced. From here on all that was accepted is durable.
 //! 4. What follows X in its segment is zeroed, and so are later segments, headers included. Their
 //!    synced positions were not above X's: if they come back, they are no evidence later either.
@@ -70,7 +72,8 @@ fn store_tail_again(inventory: &Inventory, walk: &Walk) -> Result<(), OpenError>
     for (place, accepted) in walk.accepted.iter().enumerate() {
         let found = inventory.get(accepted.header.sequence)?;
         let error = |operation| move |error| inventory.error(operation, &found.name, error);
-        if accepted.healed_seal.is_none() && first.is_some_and(|first| place < first) {
+        // An index was stored only when all of its segment was on the device.
+        if accepted.own.is_some() {
             continue;
         }
         let file = found.open()?;
@@ -79,7 +82,9 @@ fn store_tail_again(inventory: &Inventory, walk: &Walk) -> Result<(), OpenError>
         }
         let from = match proved {
             Some(proved) if first == Some(place) => accepted.landmarks.before(proved),
-            _ if first.is_some_and(|first| place < first) => accepted.end,
+            // Its events are proved durable, but not the seal behind them, which its index is going
+            // to say of it.
+            _ if first.is_some_and(|first| place < first) => accepted.before_last_event(),
             _ => ByteOffset::ZERO,
         };
         let length = accepted.end.as_u64().saturating_sub(from.as_u64());
@@ -160,6 +165,12 @@ fn tidy(
             useless.push(&found.name);
         }
     }
+    let is_indexed = |sequence: &SegmentSeq| {
+        let of = walk.accepted.iter().find(|accepted| accepted.header.sequence == *sequence);
+        of.is_some_and(|accepted| accepted.sealed.is_some())
+    };
+    let orphans = inventory.sidecars.iter().filter(|(sequence, _)| !is_indexed(sequence));
+    useless.extend(orphans.map(|(_, name)| name.as_str()));
     for name in &useless {
         directory.remove(name).map_err(|error| inventory.error("remove", name, error))?;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quipu_format::{ByteOffset, ControlKind, LogId, Position};
 
+use super::indexes::IndexCounts;
 use super::scan::Walk;
 use crate::error::{Damage, Fault};
 
@@ -46,6 +47,17 @@ pub struct RecoveryReport {
     pub seals_made_again: usize,
     /// Files whose preparation had not finished, and were removed.
     pub unfinished_removed: usize,
+    /// Sealed segments that were taken by their index, without a scan, or whose index was there and
+    /// right.
+    pub indexes_used: usize,
+    /// Indexes that were there and belonged to another state of their segment, were damaged, or
+    /// could not be read. They were made again.
+    pub indexes_wrong: usize,
+    /// Indexes of sealed segments that were made, because they were missing or wrong.
+    pub indexes_made: usize,
+    /// Of these, how many are in memory alone: the log was opened for reading, or they could not be
+    /// stored.
+    pub indexes_unstored: usize,
     /// For a damaged log that was opened for reading: what is lost. The log ends before it.
     pub damage: Option<Damage>,
     /// How long it took.
@@ -65,6 +77,14 @@ pub struct LogEnd {
 }
 
 impl RecoveryReport {
+    pub(super) fn count_indexes(&mut self, met: IndexCounts, completed: IndexCounts) {
+        self.indexes_used = met.used + completed.used;
+        // One that was wrong when its segment was met is found wrong again when it is completed.
+        self.indexes_wrong = met.wrong.max(completed.wrong);
+        self.indexes_made = completed.made;
+        self.indexes_unstored = completed.unstored;
+    }
+
     pub(super) fn new(walk: &Walk) -> Self {
         Self {
             log_id: LogId::from_bytes([0; 16]),
@@ -82,6 +102,10 @@ impl RecoveryReport {
             bytes_cut: 0,
             seals_made_again: 0,
             unfinished_removed: 0,
+            indexes_used: 0,
+            indexes_wrong: 0,
+            indexes_made: 0,
+            indexes_unstored: 0,
             damage: None,
             time_taken: Duration::ZERO,
         }

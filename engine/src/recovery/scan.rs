@@ -1,15 +1,18 @@
 //! How far the log verifies, and what stands behind.
 //!
-//! Owns: [`walk`], which follows the frames from the first segment on and builds the index, and
+//! Owns: [`walk`], which follows the frames from the first segment on and builds the index, passing
+//! over sealed segments whose own index proves them whole ([`super::indexes`]), and
 //! [`observe`], which looks at everything behind the place where the walk stopped. May call:
 //! inventory, window, the format, index. Changes nothing on disk, decides nothing.
 
+use quipu_format::sidecar::SealedSegment;
 use quipu_format::{
     Body, ByteOffset, Chain, ControlKind, FrameError, FrameHeader, FrameKind, Position, Salt,
     SegmentHeader, SegmentSeq, Step, find_evidence, layout,
 };
 
 use super::decide::{Observed, Sighting};
+use super::indexes::{IndexCounts, pass_over};
 use super::inventory::{Found, HeaderState, Inventory};
 use super::window::Window;
 use crate::error::{Fault, OpenError};
@@ -17,6 +20,7 @@ use crate::index::{StreamIndex, StreamNumber, Streams};
 use crate::segment::landmarks::Landmarks;
 use crate::segment::name::segment_name;
 use crate::segment::reader::Segment;
+use crate::segment::sidecar::SegmentIndex;
 
 /// What was read from the first segment to the place where frames stop verifying.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ pub(crate) struct Walk {
     pub(crate) last_control: Option<ControlKind>,
     pub(crate) batches: u64,
     pub(crate) streams: usize,
+    pub(crate) indexes: IndexCounts,
 }
 
 /// A segment that is part of the log.
@@ -44,7 +49,19 @@ pub(crate) struct Accepted {
     pub(crate) sealed_at: Option<ByteOffset>,
     /// The seal's bytes, if they were not there and had to be made again.
     pub(crate) healed_seal: Option<[u8; layout::CONTROL_FRAME_BYTES]>,
+    /// What its index is bound to, if it is sealed.
+    pub(crate) sealed: Option<SealedSegment>,
+    /// Its index, by which it was accepted without a scan.
+    pub(crate) own: Option<SegmentIndex>,
     pub(crate) landmarks: Landmarks,
+}
+
+impl Accepted {
+    /// Where a frame stands from which walking forward meets the last event of a sealed segment.
+    pub(crate) fn before_last_event(&self) -> ByteOffset {
+        let last = self.sealed.and_then(|sealed| sealed.end_position.before());
+        last.map_or(Segment::FIRST_FRAME, |last| self.landmarks.before(last))
+    }
 }
 
 /// X: where the first frame stands that does not verify.
@@ -62,8 +79,13 @@ impl Walk {
     }
 }
 
-/// Follows the log from its start to the first frame that does not verify.
-pub(crate) fn walk(inventory: &Inventory, index: &StreamIndex) -> Result<Walk, OpenError> {
+/// Follows the log from its start to the first frame that does not verify. `scan_all`: a segment is
+/// scanned even where its index says that it was whole.
+pub(crate) fn walk(
+    inventory: &Inventory,
+    index: &StreamIndex,
+    scan_all: bool,
+) -> Result<Walk, OpenError> {
     let mut walk = Walk {
         accepted: Vec::new(),
         stop: Stop::at_start_of(SegmentSeq::ZERO, Fault::MissingFile),
@@ -76,6 +98,7 @@ pub(crate) fn walk(inventory: &Inventory, index: &StreamIndex) -> Result<Walk, O
         last_control: None,
         batches: 0,
         streams: 0,
+        indexes: IndexCounts::default(),
     };
     let mut expected = SegmentSeq::ZERO;
     for (place, found) in inventory.segments.iter().enumerate() {
@@ -92,7 +115,18 @@ pub(crate) fn walk(inventory: &Inventory, index: &StreamIndex) -> Result<Walk, O
         };
         let next = inventory.segments.get(place + 1);
         let next = next.filter(|next| next.sequence == expected.plus(1));
+        let passed_over = match scan_all {
+            true => None,
+            false => pass_over(inventory.directory(), (found, &header), next, index, &mut walk),
+        };
+        if let Some(accepted) = passed_over {
+            walk.accepted.push(accepted);
+            expected = expected.plus(1);
+            walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
+            continue;
+        }
         let fault = index.update(|streams| {
+            streams.begin_segment(header.sequence, header.base_position);
             let mut scan = SegmentScan { inventory, found, header, index, streams };
             scan.run(next, &mut walk)
         })?;
@@ -100,6 +134,7 @@ pub(crate) fn walk(inventory: &Inventory, index: &StreamIndex) -> Result<Walk, O
             walk.stop = Stop { sequence: expected, file: found.name.clone(), offset, fault };
             break;
         }
+        index.update(|streams| streams.end_segment(walk.chain.position));
         expected = expected.plus(1);
         walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
     }
@@ -193,8 +228,15 @@ impl SegmentScan<'_> {
             };
             break Some((offset, fault));
         };
-        let mut accepted =
-            Accepted { header: self.header, end: offset, sealed_at, healed_seal: None, landmarks };
+        let mut accepted = Accepted {
+            header: self.header,
+            end: offset,
+            sealed_at,
+            healed_seal: None,
+            sealed: None,
+            own: None,
+            landmarks,
+        };
         let seal_end = offset.plus(layout::CONTROL_FRAME_BYTES as u64);
         let seal_fits = seal_end.as_u64() <= self.found.length;
         let healed = match next.map(|next| next.header) {
@@ -213,6 +255,14 @@ impl SegmentScan<'_> {
             chain.synced_position = next.synced_position;
             last_control = Some(ControlKind::Seal);
         }
+        accepted.sealed = accepted.sealed_at.map(|_| SealedSegment {
+            log_id: self.header.log_id,
+            sequence: self.header.sequence,
+            base_position: self.header.base_position,
+            end_position: chain.position,
+            seal_end: accepted.end,
+            seal_checksum: chain.previous,
+        });
         walk.accepted.push(accepted);
         walk.chain = chain;
         walk.last_control = last_control;

@@ -41,6 +41,11 @@ impl Landmarks {
         Self { entries, count: AtomicUsize::new(0), stride_bytes }
     }
 
+    /// No room: for a segment whose index says where its frames stand.
+    pub(crate) fn none() -> Self {
+        Self { entries: Box::default(), count: AtomicUsize::new(0), stride_bytes: STRIDE_BYTES }
+    }
+
     /// Notes that a frame whose first position is `position` stands at `offset`, if the last
     /// landmark is far enough away. By the one writer, in the order of offsets.
     pub(crate) fn note(&self, position: Position, offset: ByteOffset) {

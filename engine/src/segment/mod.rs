@@ -1,7 +1,8 @@
 //! Segments: the files that the log consists of.
 //!
 //! Owns: a segment as readers see it ([`reader`]), as the one writer appends to it ([`writer`]),
-//! the list of all ([`set`]), and how new ones come about ([`prepare`]). May call: storage, the
+//! the list of all ([`set`]), the index of a sealed one ([`sidecar`]), and how new ones come about
+//! ([`prepare`]). May call: storage, the
 //! format. Knows nothing of batches, streams or callers.
 
 pub(crate) mod landmarks;
@@ -9,5 +10,6 @@ pub(crate) mod name;
 pub(crate) mod prepare;
 pub(crate) mod reader;
 pub(crate) mod set;
+pub(crate) mod sidecar;
 pub(crate) mod source;
 pub(crate) mod writer;

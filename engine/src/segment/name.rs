@@ -14,12 +14,24 @@ pub(crate) fn prepared_name(sequence: SegmentSeq) -> String {
     format!("{:020}.seg.tmp", sequence.as_u64())
 }
 
+/// The name of a sealed segment's index.
+pub(crate) fn sidecar_name(sequence: SegmentSeq) -> String {
+    format!("{:020}.idx", sequence.as_u64())
+}
+
+/// The name under which an index is written, before it is one.
+pub(crate) fn unfinished_sidecar_name(sequence: SegmentSeq) -> String {
+    format!("{:020}.idx.tmp", sequence.as_u64())
+}
+
 /// What a file name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Named {
     /// A segment.
     Segment(SegmentSeq),
-    /// A segment whose preparation did not finish.
+    /// The index of a sealed segment.
+    Sidecar(SegmentSeq),
+    /// A file that was not finished.
     Unfinished,
     /// Nothing of the log's.
     Other,
@@ -27,13 +39,15 @@ pub(crate) enum Named {
 
 /// Reads a file name.
 pub(crate) fn parse(name: &str) -> Named {
-    let (digits, named): (_, fn(SegmentSeq) -> Named) = match name.strip_suffix(".seg.tmp") {
-        Some(digits) => (digits, |_| Named::Unfinished),
-        None => match name.strip_suffix(".seg") {
-            Some(digits) => (digits, Named::Segment),
-            None => return Named::Other,
-        },
-    };
+    type Kind = fn(SegmentSeq) -> Named;
+    let kinds: [(&str, Kind); 4] = [
+        (".seg", Named::Segment),
+        (".idx", Named::Sidecar),
+        (".seg.tmp", |_| Named::Unfinished),
+        (".idx.tmp", |_| Named::Unfinished),
+    ];
+    let found = kinds.into_iter().find_map(|(end, kind)| Some((name.strip_suffix(end)?, kind)));
+    let Some((digits, named)) = found else { return Named::Other };
     if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Named::Other;
     }
@@ -50,6 +64,8 @@ mod tests {
             let sequence = SegmentSeq::new(number);
             assert_eq!(parse(&segment_name(sequence)), Named::Segment(sequence));
             assert_eq!(parse(&prepared_name(sequence)), Named::Unfinished);
+            assert_eq!(parse(&sidecar_name(sequence)), Named::Sidecar(sequence));
+            assert_eq!(parse(&unfinished_sidecar_name(sequence)), Named::Unfinished);
         }
     }
 

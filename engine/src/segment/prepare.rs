@@ -52,6 +52,11 @@ impl Preparer {
         Self { directory, segment_bytes, how, next, left_over: left_over.into() }
     }
 
+    /// Where the files are.
+    pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
     /// Makes the next one ready. After an error it can be tried again.
     pub(crate) fn prepare(&mut self) -> Result<Prepared, IoError> {
         if let Some(sequence) = self.left_over.front().copied() {

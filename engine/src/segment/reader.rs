@@ -1,19 +1,23 @@
 //! A segment as readers see it.
 //!
-//! Owns: [`Segment`]: its bytes, its salt, its landmarks. May call: storage, the format. Never
+//! Owns: [`Segment`]: its bytes, its salt, its landmarks, its index once it is sealed. May call:
+//! sidecar, storage, the format. Never
 //! knows how far readers may go: that is the watermark's business.
 
 use std::sync::Arc;
 
+use quipu_format::sidecar::{FramePlace, SealedSegment};
 use quipu_format::{
     ByteOffset, Frame, FrameError, FrameFront, FrameHeader, HeaderGlance, Position, Salt,
-    SegmentHeader, layout,
+    SegmentHeader, SegmentSeq, layout,
 };
 
 use super::landmarks::Landmarks;
 use super::name::segment_name;
+use super::sidecar::{self, SegmentIndex};
 use crate::error::ReadError;
 use crate::storage::raw::Region;
+use crate::sync::RwLock;
 
 /// An activated segment.
 #[derive(Debug)]
@@ -22,12 +26,49 @@ pub(crate) struct Segment {
     salt: Salt,
     region: Arc<Region>,
     landmarks: Landmarks,
+    own: RwLock<Own>,
+    /// Whether it was taken by its index when the log was opened: its frames have not been followed.
+    passed_over: bool,
+}
+
+/// What is known of a segment besides its frames.
+#[derive(Debug, Default)]
+enum Own {
+    /// It is being written.
+    #[default]
+    Open,
+    /// It is sealed, and has no index yet.
+    Sealed(SealedSegment),
+    /// It is sealed, and has an index.
+    Indexed(Arc<SegmentIndex>),
 }
 
 impl Segment {
     pub(crate) fn new(header: SegmentHeader, region: Arc<Region>, landmarks: Landmarks) -> Self {
         let salt = Salt::new(header.log_id, header.sequence);
-        Self { header, salt, region, landmarks }
+        Self { header, salt, region, landmarks, own: RwLock::default(), passed_over: false }
+    }
+
+    /// A segment that was taken by its index, without a scan.
+    pub(crate) fn passed_over(
+        header: SegmentHeader,
+        region: Arc<Region>,
+        own: SegmentIndex,
+    ) -> Self {
+        let mut segment = Self::new(header, region, Landmarks::none());
+        segment.passed_over = true;
+        segment.attach(own);
+        segment
+    }
+
+    /// Its header.
+    pub(crate) fn header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
+    /// Its place among the log's segments.
+    pub(crate) fn sequence(&self) -> SegmentSeq {
+        self.header.sequence
     }
 
     /// The position of the segment's first event.
@@ -42,6 +83,58 @@ impl Segment {
 
     pub(crate) fn landmarks(&self) -> &Landmarks {
         &self.landmarks
+    }
+
+    /// The offset of a frame from which walking forward meets the one that holds `position`.
+    pub(crate) fn before(&self, position: Position) -> ByteOffset {
+        if !self.passed_over {
+            return self.landmarks.before(position);
+        }
+        let own = self.attached();
+        let place = own.and_then(|own| own.frame_before(position).ok().flatten());
+        place.map_or(Self::FIRST_FRAME, |place| place.offset)
+    }
+
+    /// Notes that nothing is written to it any more.
+    pub(crate) fn seal(&self, sealed: SealedSegment) {
+        *self.own.write() = Own::Sealed(sealed);
+    }
+
+    /// What its index is bound to, once it is sealed.
+    pub(crate) fn sealed(&self) -> Option<SealedSegment> {
+        match &*self.own.read() {
+            Own::Open => None,
+            Own::Sealed(sealed) => Some(*sealed),
+            Own::Indexed(own) => Some(own.header().segment),
+        }
+    }
+
+    /// Gives it its index.
+    pub(crate) fn attach(&self, own: SegmentIndex) {
+        *self.own.write() = Own::Indexed(Arc::new(own));
+    }
+
+    /// Its index, if it has one.
+    pub(crate) fn attached(&self) -> Option<Arc<SegmentIndex>> {
+        match &*self.own.read() {
+            Own::Indexed(own) => Some(Arc::clone(own)),
+            Own::Open | Own::Sealed(_) => None,
+        }
+    }
+
+    /// The index of a sealed segment. `remade`: the one that it has is wrong; it is made again from
+    /// the frames, in memory.
+    pub(crate) fn own_index(&self, remade: bool) -> Result<Arc<SegmentIndex>, ReadError> {
+        if let Some(own) = self.attached().filter(|_| !remade) {
+            return Ok(own);
+        }
+        let base = self.base_position();
+        let open = FrameError::Field { field: "seal", found: self.region.written() };
+        let sealed = self.sealed().ok_or_else(|| self.damaged(Self::FIRST_FRAME, base, open))?;
+        let bytes = sidecar::build(self, &sealed, &[])?;
+        let own = Arc::new(SegmentIndex::in_memory(sealed, bytes));
+        *self.own.write() = Own::Indexed(Arc::clone(&own));
+        Ok(own)
     }
 
     /// The file's name, for errors.
@@ -121,6 +214,32 @@ impl Segment {
             }
             _ => Err(FrameError::Field { field: "trailer length", found: length }),
         }
+    }
+
+    /// Whether a frame that verifies is the one that stood at `offset` when the segment was sealed:
+    /// asked of frames that nobody has followed since.
+    pub(crate) fn check_sealed(
+        &self,
+        frame: &Frame<'_>,
+        offset: ByteOffset,
+    ) -> Result<(), ReadError> {
+        if !self.passed_over {
+            return Ok(());
+        }
+        let first_position = frame.header.first_position;
+        let checksum = frame.commit_checksum();
+        let found = FramePlace { first_position, offset, checksum };
+        let place = match self.own_index(false)?.frame_before(first_position) {
+            Ok(place) => place,
+            // What cannot be read of the index is made again, from frames that follow to the seal.
+            Err(_) => self.own_index(true)?.frame_before(first_position).unwrap_or_default(),
+        };
+        if place == Some(found) {
+            return Ok(());
+        }
+        let computed = place.map_or(0, |place| place.checksum);
+        let fault = FrameError::CommitChecksum { stored: checksum, computed };
+        Err(self.damaged(offset, first_position, fault))
     }
 
     /// An error for a frame of this segment.

@@ -24,6 +24,11 @@ impl SegmentSet {
         Self { segments: ArcSwap::from_pointee(segments) }
     }
 
+    /// Puts another list in its place. By recovery, before there are readers.
+    pub(crate) fn put(&self, segments: Vec<Arc<Segment>>) {
+        self.segments.store(Arc::new(segments));
+    }
+
     /// The list as it is now.
     pub(crate) fn snapshot(&self) -> Arc<Vec<Arc<Segment>>> {
         self.segments.load_full()

@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use quipu_format::frame::{ControlFields, control_frame};
+use quipu_format::sidecar::SealedSegment;
 use quipu_format::{
     ByteOffset, Chain, CommitFields, CommitTime, ControlKind, EncodedBatch, Position,
     SegmentHeader, layout,
@@ -82,6 +83,19 @@ impl ActiveSegment {
     /// The state behind the last frame.
     pub(crate) fn chain(&self) -> &Chain {
         &self.chain
+    }
+
+    /// What the index of this segment is bound to, right behind the seal.
+    pub(crate) fn sealed(&self) -> SealedSegment {
+        let header = self.segment.header();
+        SealedSegment {
+            log_id: header.log_id,
+            sequence: header.sequence,
+            base_position: header.base_position,
+            end_position: self.chain.position,
+            seal_end: self.end(),
+            seal_checksum: self.chain.previous,
+        }
     }
 
     /// What the last frame was, if it was no batch.

@@ -23,6 +23,12 @@ impl Files {
         Self(disk.files().into_iter().map(|entry| file(entry.name)).collect())
     }
 
+    /// The segments alone, without what is derived from them.
+    pub(crate) fn segments(mut self) -> Self {
+        self.0.retain(|name, _| name.ends_with(".seg"));
+        self
+    }
+
     /// A disk that holds them, durably.
     pub(crate) fn disk(&self) -> SimDisk {
         let disk = SimDisk::new(1);

@@ -55,7 +55,7 @@ pub(crate) enum Expected {
 impl Truth {
     /// Walks a log that is whole.
     pub(crate) fn of(files: Files) -> Self {
-        let mut truth = Self { files, parts: Vec::new() };
+        let mut truth = Self { files: files.segments(), parts: Vec::new() };
         let mut sequence = 0;
         while truth.walk(sequence) {
             sequence += 1;

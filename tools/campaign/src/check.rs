@@ -1,8 +1,9 @@
 //! Comparing a log with the model.
 //!
-//! Owns: [`found`], quick, for every state, and [`thorough`], which reads in every way there is.
+//! Owns: [`found`], quick, for every state, [`thorough`], which reads in every way there is, and
+//! [`truthful`], for a log that may be damaged where it was not looked at.
 
-use quipu::{Log, RecordedEvent};
+use quipu::{Log, ReadError, ReadErrorKind, RecordedEvent, Version};
 
 use crate::model::{Model, Placed, Submitted};
 use crate::script::{STREAMS, stream_name};
@@ -76,6 +77,7 @@ pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violatio
         same("a stream", read.into_iter(), &of_stream)?;
         let reversed: Vec<_> = of_stream.into_iter().rev().collect();
         same("a stream backward", log.read_stream(stream, ..).backward().into_iter(), &reversed)?;
+        parts_of_stream(log, stream, &reversed)?;
     }
     let mut last = None;
     for batch in log.batches(..) {
@@ -91,6 +93,93 @@ pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violatio
         return Err(Violation::Reading(what));
     }
     Ok(())
+}
+
+/// Whether parts of a stream are what they are of the whole, which is given from its end.
+fn parts_of_stream(log: &Log, stream: &str, reversed: &[&Expected<'_>]) -> Result<(), Violation> {
+    let count = reversed.len() as u64;
+    for (first, limit) in [(1, 1), (count / 2, 2), (count / 3, u64::MAX), (count, 1)] {
+        let read = || log.read_stream(stream, Version::new(first)..).limit(limit);
+        let part = reversed.iter().rev().skip(first as usize).take(limit.min(count) as usize);
+        same("part of a stream", read().into_iter(), &part.copied().collect::<Vec<_>>())?;
+        let read = || log.read_stream(stream, ..Version::new(first)).backward().limit(limit);
+        let part = reversed.iter().skip((count - first.min(count)) as usize);
+        let part: Vec<_> = part.take(limit.min(count) as usize).copied().collect();
+        same("part of a stream backward", read().into_iter(), &part)?;
+    }
+    Ok(())
+}
+
+/// How far a log that may be damaged can be read from its start, and whether all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readable {
+    /// Batches in front of the first error, or all.
+    pub batches: usize,
+    /// Whether there was no error.
+    pub is_all: bool,
+}
+
+/// Reads a log that was opened without a look at all of it: whatever is read is true, and where it
+/// cannot be read, that is said to be damage.
+///
+/// # Errors
+/// A lie, or an end without an error.
+pub fn truthful(log: &Log, model: &Model) -> Result<Readable, Violation> {
+    let history = model.history();
+    let end = log.end().as_u64();
+    let Some(there) = (0..=history.len()).find(|count| model.end_of(*count) == end) else {
+        return Err(Violation::Reading(format!("the log ends at {end}, where no batch ends")));
+    };
+    let expected: Vec<Expected<'_>> =
+        history.get(..there).unwrap_or_default().iter().flat_map(events_of).collect();
+    let all: Vec<&Expected<'_>> = expected.iter().collect();
+    let reversed: Vec<_> = all.iter().rev().copied().collect();
+    same_so_far("forward", log.read(..).into_iter(), &all)?;
+    same_so_far("backward", log.read(..).backward().into_iter(), &reversed)?;
+    for (number, stream) in (0_u8..).zip(STREAMS) {
+        let of_stream: Vec<_> =
+            all.iter().filter(|event| event.submitted.stream == number).copied().collect();
+        let read = log.read_stream(stream, ..);
+        let told = read.current_version().map(Version::as_u64);
+        if told != of_stream.last().map(|last| last.version) {
+            return Err(Violation::Reading(format!("{stream:?} is at {told:?}")));
+        }
+        same_so_far("a stream", read.into_iter(), &of_stream)?;
+        let reversed: Vec<_> = of_stream.into_iter().rev().collect();
+        let read = log.read_stream(stream, ..).backward();
+        same_so_far("a stream backward", read.into_iter(), &reversed)?;
+    }
+    let mut batches = 0;
+    for batch in log.batches(..) {
+        match batch.and_then(|batch| batch.events().map(drop)) {
+            Ok(()) => batches += 1,
+            Err(_) => return Ok(Readable { batches, is_all: false }),
+        }
+    }
+    Ok(Readable { batches, is_all: true })
+}
+
+/// As [`same`], up to the first error, which is damage.
+fn same_so_far(
+    how: &str,
+    read: impl Iterator<Item = Result<RecordedEvent, ReadError>>,
+    expected: &[&Expected<'_>],
+) -> Result<(), Violation> {
+    let mut count = 0;
+    let mut failed = None;
+    let until_error = read.map_while(|event| {
+        let event = event.map_err(|error| failed = Some(error)).ok()?;
+        count += 1;
+        Some(Ok::<_, ReadError>(event))
+    });
+    let read: Vec<_> = until_error.collect();
+    match failed {
+        Some(error) if error.kind() != ReadErrorKind::Damage => {
+            Err(Violation::Reading(format!("{how}: {error}")))
+        }
+        Some(_) => same(how, read.into_iter(), expected.get(..count).unwrap_or(expected)),
+        None => same(how, read.into_iter(), expected),
+    }
 }
 
 /// An event in its place.

@@ -38,6 +38,16 @@ impl Coverage {
         if report.unfinished_removed > 0 {
             self.count(Row { table: "repair", name: "unfinished removed", branch: "" });
         }
+        for (count, name) in [
+            (report.indexes_used, "used"),
+            (report.indexes_wrong, "wrong"),
+            (report.indexes_made, "made"),
+            (report.indexes_unstored, "in memory alone"),
+        ] {
+            if count > 0 {
+                self.count(Row { table: "index", name, branch: "" });
+            }
+        }
         if report.clean_close {
             self.count(Row { table: "repair", name: "after a clean close", branch: "" });
         }
@@ -192,6 +202,9 @@ pub const EXPECTED: &[Row] = &[
     row("append", "PreconditionFailed", ""),
     row("append", "ReadOnly", ""),
     row("append", "TooLarge", ""),
+    row("index", "made", ""),
+    row("index", "used", ""),
+    row("index", "wrong", ""),
     row("open", "InUse", ""),
     row("open", "Io", "read"),
     row("open", "Io", "sync"),

@@ -8,12 +8,15 @@
 //! - if anything behind it is whole and says that more had been durable than stands in front of it,
 //!   the log is damaged there, and says so;
 //! - else it may end there: whatever is lost cannot be told from a batch that never was durable.
+//!
+//! That is what opening tells that reads everything. Opening that passes over segments by their
+//! indexes may find less; then reading tells it, and never gives anything wrong.
 
 use quipu::sim::{PAGE_BYTES, SimDisk, Survivors};
 use quipu::{Log, OpenError, Options, Proof};
 use quipu_format::{ByteOffset, Salt, SegmentHeader, find_evidence, layout};
 
-use crate::check::found;
+use crate::check::{found, truthful};
 use crate::coverage::Row;
 use crate::defect::Defect;
 use crate::draw::Draw;
@@ -169,11 +172,73 @@ impl<'a> AtRest<'a> {
             return Ok(());
         }
         tally.decays += 1;
-        tally.states += 1;
-        self.compare(&disk, &happened, tally).map_err(|found| {
+        tally.states += 2;
+        let within = |found| {
             let what: Vec<String> = defects.iter().map(ToString::to_string).collect();
             Found::from(found).within(format!("at rest, {}", what.join("; then ")))
-        })
+        };
+        self.compare(&disk, &happened, tally).map_err(within)?;
+        let disk = self.disk.if_rebooted(&Survivors::All);
+        defects.iter().for_each(|defect| {
+            defect.happen(&disk);
+        });
+        self.compare_unseen(&disk, &happened)
+            .map_err(|found| within(found).within("without a look at what has an index"))
+    }
+
+    /// What becomes of it if segments with an index are not read when the log is opened: nothing
+    /// wrong is ever read, and what is gone is told of where it stood.
+    fn compare_unseen(&self, disk: &SimDisk, defects: &[&Defect]) -> Result<(), Violation> {
+        let after = Image::of(disk);
+        let expected = expectation((&self.image, &self.items), &after);
+        let is_unreadable = defects.iter().any(|defect| defect.unreadable().is_some());
+        // What it may make of the last segment, which is read, whatever has become of the others.
+        let last = self.items.last().map_or("", |last| &last.file);
+        let sealed_are_whole = after.with_files_of(&self.image, |name| name < last);
+        let of_last = expectation((&self.image, &self.items), &sealed_are_whole);
+        if expected.is_old_state || of_last.is_old_state {
+            return Ok(());
+        }
+        let log = match Log::open_simulated(disk, self.options.clone().verify_on_open(false)) {
+            Ok(log) => log,
+            // What is gone further on may be met first.
+            Err(OpenError::Damaged(damage))
+                if expected.first.is_some() && damage.position.as_u64() >= expected.position =>
+            {
+                return Ok(());
+            }
+            Err(error) => return self.refused(&error, &expected, is_unreadable),
+        };
+        let found = truthful(&log, self.model)?;
+        disk.crash();
+        let all = self.items.iter().filter(|item| item.kind == ItemKind::Batch).count();
+        let is_right = match found.is_all {
+            // What is gone was no batch, or what is gone of the last segment could be taken for the
+            // end of the log.
+            true => {
+                found.batches == all
+                    || [&expected, &of_last]
+                        .iter()
+                        .any(|expected| !expected.is_damage && found.batches == expected.batches)
+            }
+            // Without its index a segment that is damaged anywhere proves nothing of itself.
+            false => {
+                let of_index = |name: &&String| name.ends_with(".idx");
+                let indexes = |image: &Image| -> Vec<Vec<u8>> {
+                    let files = image.files();
+                    files
+                        .iter()
+                        .filter(|(name, _)| of_index(name))
+                        .map(|(_, bytes)| bytes.clone())
+                        .collect()
+                };
+                found.batches >= expected.batches || indexes(&self.image) != indexes(&after)
+            }
+        };
+        match is_right {
+            true => Ok(()),
+            false => Err(Violation::Damage(format!("{found:?} of {all} batches, {expected:?}"))),
+        }
     }
 
     fn compare(
@@ -192,7 +257,7 @@ impl<'a> AtRest<'a> {
             tally.coverage.count(OLD_STATE);
             return Ok(());
         }
-        let opened = Log::open_simulated(disk, self.options.clone());
+        let opened = Log::open_simulated(disk, self.options.clone().verify_on_open(true));
         match opened {
             Ok(log) => {
                 tally.coverage.opened(log.recovery_report());
@@ -257,7 +322,7 @@ impl<'a> AtRest<'a> {
         expected: &Expectation,
         is_unreadable: bool,
     ) -> Result<(), Violation> {
-        match Log::open_simulated_read_only(disk, Log::options()) {
+        match Log::open_simulated_read_only(disk, Log::options().verify_on_open(true)) {
             Ok(log) => {
                 let count = found(&log, self.model, expected.batches)?;
                 match count == expected.batches {

@@ -10,7 +10,7 @@ use quipu_format::layout::{header, segment, trailer, versions};
 use quipu_format::{ByteOffset, Salt};
 
 use crate::draw::Draw;
-use crate::image::{Image, Item, ItemKind};
+use crate::image::{Image, Item, ItemKind, sequence_of};
 
 /// One defect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Defect {
             8 => Decay::Truncate { length: draw.below(image.files().get(&file)?.len() as u64) },
             9 => return Some(Self::Removed { file }),
             10 => {
-                let next = format!("{:020}.seg", image.files().len());
+                let segments = image.files().keys().filter(|name| sequence_of(name).is_some());
+                let next = format!("{:020}.seg", segments.count());
                 let to = if draw.one_in(2) { other } else { next };
                 return (file != to).then_some(Self::Copied { from: file, to });
             }

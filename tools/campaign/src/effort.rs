@@ -17,6 +17,8 @@ pub struct Effort {
     pub look_one_in: u64,
     /// One in so many states is read in every way there is.
     pub thorough_one_in: u64,
+    /// One in so many states is opened with a look at all of it, whatever has an index.
+    pub verify_one_in: u64,
     /// One in so many states goes on with appends, and the power is cut again.
     pub go_on_one_in: u64,
     /// So many defects are done to a log at rest: one that was closed, or whose process was killed.
@@ -37,6 +39,7 @@ impl Effort {
             kill_one_in: never,
             look_one_in: never,
             thorough_one_in: never,
+            verify_one_in: never,
             go_on_one_in: never,
             decays: 0,
             everywhere_in_recovery: false,
@@ -66,7 +69,8 @@ impl Default for Effort {
             again_one_in: 4,
             kill_one_in: 4,
             look_one_in: 16,
-            thorough_one_in: 32,
+            thorough_one_in: 16,
+            verify_one_in: 4,
             go_on_one_in: 16,
             decays: 32,
             everywhere_in_recovery: false,

@@ -129,6 +129,8 @@ impl Explorer {
             Depth::RecoveryOfThat => false,
         };
         disk.record_crash_points(crashes_again);
+        let verify = self.rng.one_in(self.effort.verify_one_in);
+        let options = &options.clone().verify_on_open(verify);
         let log = Log::open_simulated(disk, options.clone()).map_err(refused)?;
         let points = disk.take_crash_points();
         disk.record_crash_points(false);

@@ -73,6 +73,15 @@ impl Image {
         &self.files
     }
 
+    /// The same, but for the files that are `chosen`: those as they are in `other`.
+    #[must_use]
+    pub fn with_files_of(&self, other: &Self, chosen: impl Fn(&str) -> bool) -> Self {
+        let kept = self.files.iter().filter(|(name, _)| !chosen(name));
+        let taken = other.files.iter().filter(|(name, _)| chosen(name));
+        let files = kept.chain(taken).map(|(name, bytes)| (name.clone(), bytes.clone()));
+        Self { files: files.collect() }
+    }
+
     /// A file's bytes.
     #[must_use]
     pub fn bytes(&self, file: &str, range: Range<usize>) -> Option<&[u8]> {

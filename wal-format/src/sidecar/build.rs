@@ -57,7 +57,7 @@ impl SidecarBuilder {
         }
         let body = Body::decode(frame)?;
         let first = header.first_position.as_u64() - self.base.as_u64();
-        self.frames.push(first, offset);
+        self.frames.push(first, offset, frame.commit_checksum());
         let mut streams_met = 0;
         for (position, event) in (first..).zip(body.events()) {
             let event = event?;
@@ -81,8 +81,9 @@ impl SidecarBuilder {
         Ok(())
     }
 
-    /// The file's bytes. `previous` gives the position of a stream's event in front of its first
-    /// one in this segment, which has the version given; it is asked where that is not 0.
+    /// The file's bytes. `previous` gives, from the position of a stream's first event in this
+    /// segment, the position of the one in front of it; it is asked where there is one. `None`: that
+    /// is not known any more.
     ///
     /// # Panics
     /// If `segment` is not the one whose frames were collected.
@@ -90,13 +91,12 @@ impl SidecarBuilder {
     pub fn finish(
         mut self,
         segment: &SealedSegment,
-        mut previous: impl FnMut(&str, Version) -> Option<Position>,
+        mut previous: impl FnMut(Position) -> Option<Position>,
     ) -> Vec<u8> {
         assert_eq!((self.base, self.next), (segment.base_position, segment.end_position));
         let base = self.base.as_u64();
-        let way_back = |name: &str, version: Version| match version {
-            Version::ZERO => 0,
-            _ => previous(name, version).map_or(0, |at| base.saturating_sub(at.as_u64())),
+        let way_back = |first: u64| {
+            previous(self.base.plus(first)).map_or(0, |at| base.saturating_sub(at.as_u64()))
         };
         for names in [&mut self.streams, &mut self.tags, &mut self.types] {
             names.sort();
@@ -115,7 +115,7 @@ impl SidecarBuilder {
         writer.section(&table);
         writer.section(&records);
         for names in [&tags, &types] {
-            let (table, records) = names.encode(|_, _| 0);
+            let (table, records) = names.encode(|_| 0);
             writer.section(&table);
             writer.section(&records);
         }

@@ -4,7 +4,9 @@
 //! layout.
 //!
 //! One full entry every 64 batches; between them, the steps from each batch to the next: its
-//! events, and the way to the next one's offset in units of 8.
+//! events, the way to the next one's offset in units of 8, and that one's commit checksum. By the
+//! checksum a reader tells the frame that was sealed from one that stood there before, in a tail
+//! that was cut off, and that a device has brought back.
 
 use alloc::vec::Vec;
 
@@ -21,6 +23,8 @@ pub struct FramePlace {
     pub first_position: Position,
     /// Where its frame begins.
     pub offset: ByteOffset,
+    /// Its commit checksum.
+    pub checksum: u32,
 }
 
 /// The places of all batches.
@@ -100,6 +104,10 @@ impl<'a> Frames<'a> {
             before = Some(place);
             count += 1;
         }
+        let is_zero = |at: &[u8; landmark::BYTES]| half(at, landmark::RESERVED) == 0;
+        if !self.landmarks.iter().all(is_zero) {
+            return Err(SidecarError::Field { field: "reserved bytes", found: 1 });
+        }
         let mut at = 0;
         for block in 0..self.landmarks.len() {
             let mut walk = self.walk(block)?;
@@ -128,6 +136,7 @@ impl<'a> Frames<'a> {
         Ok(FrameWalk {
             position: word(entry, landmark::POSITION),
             offset: word(entry, landmark::OFFSET),
+            checksum: half(entry, landmark::CHECKSUM),
             left: self.count.saturating_sub(passed).min(EVERY as u64) - 1,
             steps: Cursor::new(steps),
         })
@@ -139,6 +148,7 @@ impl<'a> Frames<'a> {
 struct FrameWalk<'a> {
     position: u64,
     offset: u64,
+    checksum: u32,
     left: u64,
     steps: Cursor<'a>,
 }
@@ -150,22 +160,28 @@ impl FrameWalk<'_> {
         let mut steps = self.steps.clone();
         let events = varint::take(&mut steps, "frame step")?;
         let bytes = varint::take(&mut steps, "frame step")?.checked_mul(ALIGNMENT as u64);
+        let checksum = steps.u32("frame checksum")?;
         let position = self.position.checked_add(events);
         let offset = bytes.and_then(|bytes| self.offset.checked_add(bytes));
         let (Some(position), Some(offset)) = (position, offset) else {
             return Err(SidecarError::Field { field: "frame step", found: events });
         };
-        Ok(Some(Self { position, offset, left, steps }))
+        Ok(Some(Self { position, offset, checksum, left, steps }))
     }
 
     fn place(&self, base: Position) -> FramePlace {
         let first_position = base.plus(self.position);
-        FramePlace { first_position, offset: ByteOffset::new(self.offset) }
+        let offset = ByteOffset::new(self.offset);
+        FramePlace { first_position, offset, checksum: self.checksum }
     }
 }
 
 fn word(entry: &[u8; landmark::BYTES], at: usize) -> u64 {
     entry.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+fn half(entry: &[u8; landmark::BYTES], at: usize) -> u32 {
+    entry.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |half| u32::from_le_bytes(*half))
 }
 
 /// The places of all batches, being written.
@@ -184,16 +200,19 @@ impl FramesBuilder {
     }
 
     /// Notes a batch, in the order of positions; `position` is less the base position.
-    pub(super) fn push(&mut self, position: u64, offset: ByteOffset) {
+    pub(super) fn push(&mut self, position: u64, offset: ByteOffset, checksum: u32) {
         let offset = offset.as_u64();
         if self.count.is_multiple_of(EVERY as u64) {
             for number in [position, offset, self.steps.len() as u64] {
                 self.landmarks.extend_from_slice(&number.to_le_bytes());
             }
+            self.landmarks.extend_from_slice(&checksum.to_le_bytes());
+            self.landmarks.extend_from_slice(&[0; 4]);
         } else {
             let (before, at) = self.last;
             varint::put(&mut self.steps, position.saturating_sub(before));
             varint::put(&mut self.steps, offset.saturating_sub(at) / ALIGNMENT as u64);
+            self.steps.extend_from_slice(&checksum.to_le_bytes());
         }
         self.last = (position, offset);
         self.count += 1;

@@ -295,11 +295,9 @@ impl NamesBuilder {
         self.entries.iter().map(|entry| entry.hash)
     }
 
-    /// The table and the records. `way_back` gives a stream's, from its name and first version.
-    pub(super) fn encode(
-        &self,
-        mut way_back: impl FnMut(&str, Version) -> u64,
-    ) -> (Vec<u8>, Vec<u8>) {
+    /// The table and the records. `way_back` gives a stream's, from the position of its first event
+    /// here, less the base position; it is asked where that is not the stream's first of all.
+    pub(super) fn encode(&self, mut way_back: impl FnMut(u64) -> u64) -> (Vec<u8>, Vec<u8>) {
         let mut table = Vec::with_capacity(self.entries.len().saturating_mul(entry::BYTES));
         let mut records = Vec::new();
         for collected in &self.entries {
@@ -308,7 +306,11 @@ impl NamesBuilder {
             put_name(&mut records, &collected.name);
             if self.kind == NameKind::Stream {
                 varint::put(&mut records, collected.first_version.as_u64());
-                varint::put(&mut records, way_back(&collected.name, collected.first_version));
+                let back = match collected.first_version {
+                    Version::ZERO => 0,
+                    _ => way_back(collected.positions.first()),
+                };
+                varint::put(&mut records, back);
             }
             collected.positions.encode(&mut records);
         }

@@ -240,6 +240,11 @@ impl PositionsBuilder {
         self.count
     }
 
+    /// The first, less the base position.
+    pub(super) const fn first(&self) -> u64 {
+        self.first
+    }
+
     /// Adds a position, less the base position. One that is not above the last is already there:
     /// an event that bears a tag twice.
     pub(super) fn push(&mut self, position: u64) {

@@ -34,15 +34,7 @@ impl<'a> Sidecar<'a> {
     pub fn decode_trusted(bytes: &'a [u8], expected: &SealedSegment) -> Result<Self, SidecarError> {
         let header = SidecarHeader::decode(bytes)?;
         header.check_segment(expected)?;
-        let (length, needed) = (bytes.len() as u64, header.file_bytes());
-        if length < needed {
-            let needed = usize::try_from(needed).unwrap_or(usize::MAX);
-            return Err(Truncated { field: "index", needed, had: bytes.len() }.into());
-        }
-        if length > needed {
-            return Err(SidecarError::Field { field: "file length", found: length });
-        }
-        let sidecar = Self { header, bytes };
+        let sidecar = Self::with_header(header, bytes)?;
         for section in Section::ALL {
             let end = usize::try_from(header.range(section).end).unwrap_or(usize::MAX);
             let padding = bytes.get(end..layout::aligned(end)).unwrap_or(&[]);
@@ -51,6 +43,20 @@ impl<'a> Sidecar<'a> {
             }
         }
         Ok(sidecar)
+    }
+
+    /// The sidecar whose header has been decoded and compared before; its bytes are as long as the
+    /// header says. For a file that is looked into again and again.
+    pub fn with_header(header: SidecarHeader, bytes: &'a [u8]) -> Result<Self, SidecarError> {
+        let (length, needed) = (bytes.len() as u64, header.file_bytes());
+        if length < needed {
+            let needed = usize::try_from(needed).unwrap_or(usize::MAX);
+            return Err(Truncated { field: "index", needed, had: bytes.len() }.into());
+        }
+        if length > needed {
+            return Err(SidecarError::Field { field: "file length", found: length });
+        }
+        Ok(Self { header, bytes })
     }
 
     /// The header.

@@ -42,7 +42,7 @@ pub fn collect(file: &[u8]) -> (SealedSegment, SidecarBuilder) {
 /// The sidecar of a sealed segment in front of which no stream has events.
 pub fn sidecar_of(file: &[u8]) -> (SealedSegment, Vec<u8>) {
     let (sealed, builder) = collect(file);
-    let bytes = builder.finish(&sealed, |name, _| panic!("{name} has no events in front"));
+    let bytes = builder.finish(&sealed, |first| panic!("nothing is in front of {first}"));
     (sealed, bytes)
 }
 
@@ -65,8 +65,8 @@ pub fn long_lists() -> TestSegment {
 /// The sidecar of [`long_lists`], given where its streams stood before.
 pub fn long_sidecar() -> (SealedSegment, Vec<u8>) {
     let (sealed, builder) = collect(&long_lists().bytes);
-    let bytes = builder.finish(&sealed, |name, version| {
-        assert_eq!((name, version), ("order-1", Version::new(3)));
+    let bytes = builder.finish(&sealed, |first| {
+        assert_eq!(first, sealed.base_position, "order-1 goes on there");
         Some(Position::new(4))
     });
     (sealed, bytes)

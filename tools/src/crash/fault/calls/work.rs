@@ -140,10 +140,25 @@ fn tear(directory: &Path, order: OrderId) -> anyhow::Result<()> {
         let found = bytes.windows(name.len()).position(|window| window == name.as_bytes());
         if let Some(byte) = found.and_then(|at| bytes.get_mut(at)) {
             *byte ^= 1;
+            // What is torn never was on the device, and so has no index.
+            remove_indexes(directory, &path)?;
             return Ok(fs::write(&path, bytes)?);
         }
     }
     Err(anyhow!("order {order} is not in the log that is to be torn"))
+}
+
+/// Removes the indexes of a segment and of those behind it.
+fn remove_indexes(directory: &Path, from: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "idx")
+            && path.file_stem() >= from.file_stem()
+        {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The order that a message is about.
