@@ -173,16 +173,39 @@ fn a_file_that_is_no_segment_is_refused_wherever_its_name_puts_it() {
         make_log(dir.path());
         fs::write(segment(dir.path(), sequence), b"PK\x03\x04 a zip archive, not a segment")
             .unwrap();
-        assert_refused(
-            dir.path(),
-            OpenErrorKind::Damage,
-            &format!(
-                "DIR/{sequence:020}.seg is not a segment of a log: not a segment: \
-                 the first eight bytes are [50, 4b, 03, 04, 20, 61, 20, 7a]"
-            ),
-            true,
+        let log = Log::open_read_only(dir.path()).unwrap();
+        let (damage, end) = (log.recovery_report().damage.clone().unwrap(), log.end());
+        drop(log);
+        let (about, is_behind) = (shown(&OpenError::Damaged(damage.into()), dir.path()), 99);
+        let known = match sequence == is_behind {
+            true => format!("the log stops at position {end}, more may be lost"),
+            false => format!("position {end} had been durable and cannot be read"),
+        };
+        let start = format!(
+            "DIR/{sequence:020}.seg is damaged at offset 0: {known} (not a segment: the first \
+             eight bytes are [50, 4b, 03, 04, 20, 61, 20, 7a]). Proof: "
         );
+        assert!(about.starts_with(&start), "{about}");
+        assert_eq!(end.as_u64() == 60, sequence == is_behind);
+        assert_refused(dir.path(), OpenErrorKind::Damage, &about, false);
     }
+}
+
+#[test]
+fn a_directory_of_files_that_are_no_segments_is_no_log() {
+    let dir = tempfile::tempdir().unwrap();
+    for sequence in [0, 1] {
+        fs::write(segment(dir.path(), sequence), b"PK\x03\x04 a zip archive").unwrap();
+    }
+    assert_refused(
+        dir.path(),
+        OpenErrorKind::Damage,
+        "DIR/00000000000000000000.seg is not a segment of a log at offset 0, and there is no other: \
+         this is no log, or nothing of it can be read from position 0 on (not a segment: the first \
+         eight bytes are [50, 4b, 03, 04, 20, 61, 20, 7a]); move the files away if they do not \
+         belong there, restore a backup if they do",
+        true,
+    );
 }
 
 #[test]

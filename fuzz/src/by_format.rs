@@ -16,8 +16,8 @@ pub(crate) struct Found {
     pub(crate) verdict: Verdict,
     pub(crate) batches: u64,
     pub(crate) position: u64,
-    /// X: the segment and offset where the frames end.
-    pub(crate) place: (u64, u64),
+    /// The segment and offset of the damage, if there is any: X, or by rule 8 a wrong magic.
+    pub(crate) damage: (u64, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,18 +71,17 @@ pub(crate) fn look(files: &Files) -> Found {
         is_contradiction: false,
     };
     let log_id = walk.log_id();
-    let verdict = match walk.all_belong(log_id) {
-        false => Verdict::Refused,
-        true => {
-            while walk.segment() {}
-            if walk.is_damage(log_id) { Verdict::Damaged } else { Verdict::Opens }
-        }
-    };
+    let (mut verdict, mut damage) = (Verdict::Refused, None);
+    if walk.all_belong(log_id) {
+        while walk.segment() {}
+        damage = walk.damage(log_id);
+        verdict = if damage.is_some() { Verdict::Damaged } else { Verdict::Opens };
+    }
     Found {
         verdict,
+        damage: damage.unwrap_or_default(),
         batches: walk.batches,
         position: walk.chain.position.as_u64(),
-        place: walk.place,
     }
 }
 
@@ -111,14 +110,14 @@ impl Walk<'_> {
 
     /// Section 8, before any decision.
     fn all_belong(&self, log_id: Option<LogId>) -> bool {
+        let mut segments = self.segments.values();
+        if !self.segments.is_empty() && segments.all(|(_, header)| is_wrong(header)) {
+            return false;
+        }
         self.segments.iter().all(|(sequence, (_, header))| match header {
             Ok(None) => true,
             Ok(Some(header)) => {
                 header.sequence == SegmentSeq::new(*sequence) && Some(header.log_id) == log_id
-            }
-            Err(SegmentHeaderError::Magic { found }) => {
-                let half = |(found, right): (&u8, u8)| *found == 0 || *found == right;
-                found.iter().zip(segment::MAGIC_VALUE).all(half)
             }
             Err(
                 SegmentHeaderError::FormatVersion { .. }
@@ -221,8 +220,26 @@ impl Walk<'_> {
         true
     }
 
-    /// Section 8, the seven rules.
-    fn is_damage(&self, log_id: Option<LogId>) -> bool {
+    /// Section 8, the eight rules: where the damage is.
+    fn damage(&self, log_id: Option<LogId>) -> Option<(u64, u64)> {
+        let mut from_here = self.segments.range(self.place.0..);
+        let wrong = from_here.find(|(_, (_, header))| is_wrong(header));
+        match self.is_damage_at_x(log_id) {
+            true => Some(self.place),
+            false => match wrong {
+                Some((sequence, _)) => Some((*sequence, 0)),
+                None => self.is_unchecked(log_id).then_some(self.place),
+            },
+        }
+    }
+
+    /// Rule 7.
+    fn is_unchecked(&self, log_id: Option<LogId>) -> bool {
+        log_id.is_none() && self.segments.values().any(|(bytes, _)| has_frames(bytes))
+    }
+
+    /// Rules 1 to 6.
+    fn is_damage_at_x(&self, log_id: Option<LogId>) -> bool {
         let (sequence, offset) = self.place;
         let later = || self.segments.range(sequence..).filter(|(later, _)| **later > sequence);
         let is_missing = !self.segments.contains_key(&sequence);
@@ -233,7 +250,6 @@ impl Walk<'_> {
             || is_missing && self.sealed.is_some()
             || is_missing && sequence == 0 && later().next().is_some()
             || offset == 0 && !is_missing && !self.has_its_length(sequence)
-            || log_id.is_none() && self.segments.values().any(|(bytes, _)| has_frames(bytes))
     }
 
     fn has_its_length(&self, sequence: u64) -> bool {
@@ -269,6 +285,17 @@ impl Walk<'_> {
             }
         }
         highest
+    }
+}
+
+/// Whether it is a magic that is neither right nor half written.
+fn is_wrong(header: &Header) -> bool {
+    let half = |(found, right): (&u8, u8)| *found == 0 || *found == right;
+    match header {
+        Err(SegmentHeaderError::Magic { found }) => {
+            !found.iter().zip(segment::MAGIC_VALUE).all(half)
+        }
+        _ => false,
     }
 }
 

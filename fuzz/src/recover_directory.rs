@@ -39,10 +39,10 @@ pub fn recover_directory(data: &[u8]) -> bool {
             match &error {
                 OpenError::Damaged(damage) => {
                     assert_eq!(found.verdict, Verdict::Damaged, "{found:?}, {damage}");
-                    let file = format!("{:020}.seg", found.place.0);
+                    let file = format!("{:020}.seg", found.damage.0);
                     assert!(damage.file.ends_with(&file), "{found:?}, {damage}");
                     let place = (damage.offset, damage.position.as_u64());
-                    assert_eq!(place, (found.place.1, found.position));
+                    assert_eq!(place, (found.damage.1, found.position));
                 }
                 OpenError::NotASegment { .. }
                 | OpenError::Unsupported { .. }

@@ -102,7 +102,7 @@ fn directory_seeds() -> Seeds {
     const BUFFERED: u8 = 5 << 3;
     let at = |place: u16| place.to_le_bytes();
     let [first, frames, page] = [at(0), at(4096), at(4096)];
-    let operations: [(&str, u8, Vec<u8>); 35] = [
+    let operations: [(&str, u8, Vec<u8>); 40] = [
         ("bytes-put", CLOSED, [&[0, 1], &frames[..], &[2, 7, 7]].concat()),
         ("magic-of-another-kind", CLOSED, [&[0, 1], &first[..], &[2, 7, 7]].concat()),
         ("bit-flipped", CLOSED, [&[1, 2], &frames[..], &[0]].concat()),
@@ -148,6 +148,19 @@ fn directory_seeds() -> Seeds {
             [&[11, 4, 1], &at(30)[..], &[9, 1, 4], &at(4600), &[1]].concat(),
         ),
         ("magic-half-written", CLOSED, [&[0, 4], &first[..], &[3, 0, 0, 0]].concat()),
+        ("magic-of-the-last-with-a-bit-flipped", CLOSED, [&[1, 4], &first[..], &[3]].concat()),
+        ("magic-of-a-prepared-one-wrong", KILLED, [&[8, 7, 2, 1, 3], &first[..], &[0]].concat()),
+        (
+            "magic-wrong-behind-a-torn-tail",
+            BUFFERED,
+            [&[11, 4, 0], &at(30)[..], &[9, 8, 7, 2, 1, 5], &first, &[0]].concat(),
+        ),
+        (
+            "magic-wrong-behind-a-missing-file",
+            CLOSED,
+            [&[5, 2, 8, 7, 2, 1, 4], &first[..], &[0]].concat(),
+        ),
+        ("magic-of-the-only-one-wrong", 1 << 3, [&[0, 0], &first[..], &[2, 7, 7]].concat()),
         ("later-segments-left", 6 << 3, [&[8, 5, 2, 1, 2], &at(4700)[..], &[1]].concat()),
         ("repair-cut-off", KILLED, [&[2, 0], &at(5000)[..], &page, &[15, 0, 3]].concat()),
     ];

@@ -17,6 +17,7 @@
 //! | a file of another length than its header says, or of none that a segment has | anything | damage |
 //! | no file | an activated segment; for segment 0, any other | damage |
 //! | no file, and a seal in front | anything | damage |
+//! | anything | a magic that is neither right nor half written, at X too | damage, in that file |
 //! | no header that tells the log's id, anywhere | frames | damage |
 //! | nothing written | nothing written | clean end |
 //! | anything else | anything else | torn tail: legal |
@@ -52,8 +53,8 @@ pub use report::{Report, Tail};
 
 use crate::outcome::Outcome;
 use behind::look_behind;
-use decide::{Behind, Decision, decide};
-use directory::{Directory, HeaderState};
+use decide::{Behind, Decision, Fault, Proof, decide};
+use directory::{Directory, HeaderState, wrong_magic};
 use walk::Walk;
 
 /// How often the end of a log is looked at again because a writer has moved it meanwhile.
@@ -85,12 +86,19 @@ pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
     }
     // Every file must belong here before anything is judged, and the first header that verifies
     // gives the log's id, even if segment 0 has lost its own.
-    let mut log_id = None;
+    let (mut log_id, mut wrong, mut others) = (None, None, 0);
     for sequence in segments {
-        let found = directory.open(sequence, log_id)?;
-        if let Some(HeaderState::Activated(header)) = found.map(|found| found.header) {
+        let Some(found) = directory.open(sequence, log_id)? else { continue };
+        if let HeaderState::Activated(header) = found.header {
             log_id.get_or_insert(header.log_id);
         }
+        match wrong_magic(&found.header) {
+            Some(source) => drop(wrong.get_or_insert((found.name, source))),
+            None => others += 1,
+        }
+    }
+    if let Some((file, source)) = wrong.filter(|_| others == 0) {
+        return Err(VerifyError::NotASegment { file, source });
     }
     let mut walk = Walk::new(&directory, log_id);
     let (tail, unused) = find_tail(&directory, &mut walk)?;
@@ -110,19 +118,30 @@ fn find_tail(directory: &Directory, walk: &mut Walk<'_>) -> Result<(Tail, u64), 
             return Ok((Tail::Clean, unused));
         }
         fault = walk.run()?;
-        if walk.place() != place {
+        let decision = decide(&fault, walk.position(), &behind);
+        // What no writer leaves is there wherever the log has got to.
+        let is_wrong = matches!(decision, Decision::Damage(Proof::WrongMagic { .. }));
+        if walk.place() != place && !is_wrong {
             continue;
         }
         let (file, offset) = (walk.file(), place.1.as_u64());
-        let tail = match decide(&fault, walk.position(), &behind) {
+        let position = walk.position().as_u64();
+        let tail = match decision {
             Decision::Clean => Tail::Clean,
             Decision::Torn => {
                 Tail::Torn { file, offset, bytes: behind.bytes, fault: fault.to_string() }
             }
+            Decision::Damage(Proof::WrongMagic { file, error }) => Tail::Damaged {
+                fault: Fault::Header(error).to_string(),
+                proof: Proof::WrongMagic { file: file.clone(), error }.to_string(),
+                file,
+                offset: 0,
+                position,
+            },
             Decision::Damage(proof) => Tail::Damaged {
                 file,
                 offset,
-                position: walk.position().as_u64(),
+                position,
                 fault: fault.to_string(),
                 proof: proof.to_string(),
             },

@@ -39,12 +39,18 @@ pub enum OpenError {
         /// What the system said.
         source: IoError,
     },
-    /// A file is named like a segment and is none. Move it away if it does not belong there.
-    #[error("{file} is not a segment of a log: {source}")]
+    /// Files are named like segments, and none of them begins like one: this is no log, or one of
+    /// which every header has decayed, so that nothing can be read, from position 0 on. If any other
+    /// segment is one, that is [`OpenError::Damaged`].
+    #[error(
+        "{file} is not a segment of a log at offset 0, and there is no other: this is no log, or \
+         nothing of it can be read from position 0 on ({source}); move the files away if they do \
+         not belong there, restore a backup if they do"
+    )]
     NotASegment {
-        /// The file.
+        /// The first of the files.
         file: String,
-        /// What stands there.
+        /// What stands there, at offset 0.
         source: SegmentHeaderError,
     },
     /// A segment was written by a release that this one cannot read.
@@ -131,16 +137,16 @@ impl OpenError {
 /// Something that had been durable is not there any more: where, why it is known, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{file} is damaged at offset {offset}: position {position} had been durable and cannot be read \
-     ({fault}). Proof: {proof}. Open it for reading to get all before position {position}; \
-     restore a backup, or take all that is whole into a new log with `quipu salvage`"
+    "{file} is damaged at offset {offset}: {} ({fault}). Proof: {proof}. Open it for reading to get all before position {position}; \
+     restore a backup, or take all that is whole into a new log with `quipu salvage`",
+    Loss(.position, .proof)
 )]
 pub struct Damage {
     /// The file.
     pub file: String,
-    /// Where the first frame stands that does not verify.
+    /// Where the first frame stands that does not verify; 0 in a file without a right magic.
     pub offset: u64,
-    /// The first position that is lost.
+    /// The first position that is lost: where the log stops.
     pub position: Position,
     /// What is wrong there.
     pub fault: Fault,
@@ -218,12 +224,35 @@ pub enum Proof {
     /// Its checksums are right and it breaks a rule: no crash does that.
     #[error("its checksums are right, so that no crash explains it")]
     Contradiction,
+    /// The segment's magic is neither right nor half written: it was not torn, and it is no unused
+    /// segment's. Whether anything durable stood there is not known. Move the file away only if it
+    /// does not belong to the log.
+    #[error(
+        "a magic that is neither right nor half written is no torn store's and no unused segment's, \
+         so the file is foreign or has decayed"
+    )]
+    WrongMagic,
     /// There are frames behind it, and no header that tells which log they belong to.
     #[error("{file} has contents that cannot be checked without a header")]
     Contents {
         /// The file.
         file: String,
     },
+}
+
+/// Writes what is known to be lost.
+struct Loss<'a>(&'a Position, &'a Proof);
+
+impl std::fmt::Display for Loss<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(position, proof) = self;
+        match proof {
+            Proof::WrongMagic => {
+                write!(f, "the log stops at position {position}, more may be lost")
+            }
+            _ => write!(f, "position {position} had been durable and cannot be read"),
+        }
+    }
 }
 
 /// Writes who holds a lock.

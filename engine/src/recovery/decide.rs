@@ -8,7 +8,10 @@
 //! those pages too may have reached the disk before the ones in front of them. What no crash can do
 //! to files (make a named one vanish, change its length) is damage by itself. A segment is sealed
 //! only when the next one has its name, durably: preparing it comes first, and recovery replaces
-//! that file but never removes it.
+//! that file but never removes it. Nor does a crash leave a magic that is neither right nor half
+//! written: such a file, at X or behind it, is foreign or has decayed. It may be all that is left of
+//! what was durable, or somebody else's, so it is neither cut nor used, and it is the place that is
+//! told.
 //!
 //! | at X | behind X | decision |
 //! |---|---|---|
@@ -17,6 +20,7 @@
 //! | the file is missing, the segment in front is sealed | anything | refuse: damage |
 //! | the first file is missing | a segment, used or not | refuse: damage |
 //! | the file has a length that it never had | anything | refuse: damage |
+//! | anything | a wrong magic, there or at X | refuse: damage, in that file |
 //! | the only header does not verify | something | refuse: damage |
 //! | right checksums over what is forbidden | anything | refuse: damage |
 //! | nothing written | nothing | clean end |
@@ -39,6 +43,8 @@ pub(crate) struct Observed {
     pub(crate) sealed_before: Option<String>,
     /// A segment that cannot be there without the one of X.
     pub(crate) there_behind: Option<String>,
+    /// The first segment at X or behind it whose magic no crash explains.
+    pub(crate) wrong_magic: Option<WrongMagic>,
     /// A file with contents that cannot be checked, because no header tells the log's id.
     pub(crate) unchecked: Option<String>,
     /// From here to the last byte behind X that is not zero.
@@ -53,6 +59,13 @@ pub(crate) struct Sighting {
     pub(crate) synced_position: Position,
 }
 
+/// A file that begins with neither a right nor a half-written magic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrongMagic {
+    pub(crate) file: String,
+    pub(crate) error: SegmentHeaderError,
+}
+
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -60,8 +73,10 @@ pub(crate) enum Decision {
     Clean,
     /// Never acknowledged as durable: zero all behind X, return later segments to unused.
     Cut,
-    /// Something durable is gone.
+    /// Something durable is gone at X.
     Refuse(Proof),
+    /// X, or the end, is in front of a file that is foreign or has decayed.
+    RefuseFile(WrongMagic),
 }
 
 /// Decides.
@@ -75,7 +90,7 @@ pub(crate) fn decide(observed: &Observed) -> Decision {
             synced_position: *synced_position,
         });
     }
-    let Observed { sealed_before, there_behind, unchecked, .. } = observed;
+    let Observed { sealed_before, there_behind, wrong_magic, unchecked, .. } = observed;
     match observed.fault {
         fault if is_contradiction(fault) => return Decision::Refuse(Proof::Contradiction),
         Fault::MissingFile => {
@@ -90,6 +105,9 @@ pub(crate) fn decide(observed: &Observed) -> Decision {
             return Decision::Refuse(Proof::FixedLength);
         }
         _ => {}
+    }
+    if let Some(wrong) = wrong_magic {
+        return Decision::RefuseFile(wrong.clone());
     }
     if let Some(file) = unchecked {
         return Decision::Refuse(Proof::Contents { file: file.clone() });
@@ -135,14 +153,14 @@ mod tests {
 
     fn observed(fault: Fault) -> Observed {
         let position = Position::new(10);
-        let (evidence, sealed_before, there_behind, unchecked) = (None, None, None, None);
         Observed {
             fault,
             position,
-            evidence,
-            sealed_before,
-            there_behind,
-            unchecked,
+            evidence: None,
+            sealed_before: None,
+            there_behind: None,
+            wrong_magic: None,
+            unchecked: None,
             bytes_after: 0,
         }
     }
@@ -212,6 +230,30 @@ mod tests {
         assert_eq!(decision, Decision::Refuse(Proof::Contradiction));
         let stale = Fault::Frame(Previous { expected: 1, found: 2 });
         assert_eq!(decide(&observed(stale)), Decision::Cut);
+    }
+
+    #[test]
+    fn a_wrong_magic_is_never_cut_and_is_told_by_its_own_file() {
+        let error = SegmentHeaderError::Magic { found: *b"QUIPUSEX" };
+        let wrong = WrongMagic { file: "wrong".to_owned(), error };
+        for fault in FAULTS.into_iter().chain([Fault::Header(error)]) {
+            for bytes_after in [0, 1] {
+                let seen = Observed {
+                    wrong_magic: Some(wrong.clone()),
+                    unchecked: Some("first".to_owned()),
+                    evidence: sighting(10),
+                    bytes_after,
+                    ..observed(fault)
+                };
+                let decision = decide(&seen);
+                match fault {
+                    CONTRADICTION | Fault::Length { .. } | Fault::NoSegmentLength { .. } => {
+                        assert!(matches!(decision, Decision::Refuse(_)), "{fault:?}");
+                    }
+                    _ => assert_eq!(decision, Decision::RefuseFile(wrong.clone()), "{fault:?}"),
+                }
+            }
+        }
     }
 
     #[test]

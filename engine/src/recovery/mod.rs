@@ -30,7 +30,7 @@ use std::time::Instant;
 use quipu_format::{Chain, ControlKind, LogId, Position, SegmentHeader, SegmentSeq};
 
 use crate::environment::Environment;
-use crate::error::{Damage, OpenError};
+use crate::error::{Damage, Fault, OpenError, Proof};
 use crate::index::StreamIndex;
 use crate::options::Options;
 use crate::segment::landmarks::Landmarks;
@@ -38,7 +38,7 @@ use crate::segment::prepare::Preparer;
 use crate::segment::reader::Segment;
 use crate::segment::writer::ActiveSegment;
 use crate::storage::{Access, Directory, IoError};
-use decide::Decision;
+use decide::{Decision, WrongMagic};
 use inventory::{Found, Inventory};
 use report::RecoveryReport;
 use scan::{Accepted, Walk};
@@ -74,9 +74,6 @@ pub(crate) fn recover(
     let started = Instant::now();
     let inventory = Inventory::take(directory, Access::Write)?;
     plan::check(&inventory)?;
-    if !options.create && !inventory.has_activated() {
-        return Err(OpenError::NoLog { directory: directory.name() });
-    }
     // What is trusted below must be on the device, not only in the page cache of a process that
     // was killed. That goes for names too: it may have been killed between a segment's rename and
     // the directory's sync, and the segment is about to be used.
@@ -92,9 +89,12 @@ pub(crate) fn recover(
     let mut index = StreamIndex::new(log_id);
     let mut walk = scan::walk(&inventory, &index, options.verify_on_open)?;
     let observed = scan::observe(&inventory, &walk)?;
-    let decision = decide::decide(&observed);
-    if let Decision::Refuse(proof) = decision {
-        return Err(OpenError::Damaged(Box::new(walk.damage(&inventory, proof))));
+    if let Some(damage) = walk.damage(&inventory, decide::decide(&observed)) {
+        return Err(OpenError::Damaged(Box::new(damage)));
+    }
+    // Only now: a log of which no header is left is damaged, and is no missing one.
+    if !options.create && !inventory.has_activated() {
+        return Err(OpenError::NoLog { directory: directory.name() });
     }
     let repaired = repair::repair(directory, &inventory, &walk, &observed, options)?;
 
@@ -194,13 +194,13 @@ const LOOKS_MAX: usize = 8;
 ///
 /// A writer goes on while this looks: what was read behind X may be younger than what was read at
 /// X, and prove that more is durable than was stored when X was read. So it is damage only if the
-/// next look, which begins after that proof was read, stops at X again.
+/// next look, which begins after that proof was read, finds it at the same place.
 fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Look, OpenError> {
     let is_locked = || {
         let looked = directory.is_locked();
         looked.map_err(|error| IoError::new("look at the lock of", directory.name(), error))
     };
-    let mut stopped_before = None;
+    let mut damaged_before = None;
     let mut looks = 0;
     loop {
         looks += 1;
@@ -210,15 +210,12 @@ fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Look, OpenE
         let index = StreamIndex::new(inventory.log_id().unwrap_or(NO_LOG_ID));
         let walk = scan::walk(&inventory, &index, options.verify_on_open)?;
         let observed = scan::observe(&inventory, &walk)?;
-        let mut damage = match decide::decide(&observed) {
-            Decision::Refuse(proof) => Some(walk.damage(&inventory, proof)),
-            Decision::Clean | Decision::Cut => None,
-        };
+        let mut damage = walk.damage(&inventory, decide::decide(&observed));
         let writer_lives = locked_before || is_locked()?;
-        let stop = (walk.stop.sequence, walk.stop.offset);
-        if writer_lives && damage.is_some() && stopped_before != Some(stop) {
+        let place = damage.as_ref().map(|damage| (damage.file.clone(), damage.offset));
+        if writer_lives && damage.is_some() && damaged_before != place {
             if looks < LOOKS_MAX {
-                stopped_before = Some(stop);
+                damaged_before = place;
                 continue;
             }
             damage = None;
@@ -229,14 +226,18 @@ fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Look, OpenE
 
 impl Walk {
     /// The error for a log that this walk cannot be the whole of.
-    fn damage(&self, inventory: &Inventory, proof: crate::error::Proof) -> Damage {
-        Damage {
-            file: inventory.path(&self.stop.file),
-            offset: self.stop.offset.as_u64(),
-            position: self.chain.position,
-            fault: self.stop.fault,
-            proof,
-        }
+    fn damage(&self, inventory: &Inventory, decision: Decision) -> Option<Damage> {
+        let stop = &self.stop;
+        let (file, offset, fault, proof) = match decision {
+            Decision::Clean | Decision::Cut => return None,
+            Decision::Refuse(proof) => {
+                (inventory.path(&stop.file), stop.offset.as_u64(), stop.fault, proof)
+            }
+            Decision::RefuseFile(WrongMagic { file, error }) => {
+                (file, 0, Fault::Header(error), Proof::WrongMagic)
+            }
+        };
+        Some(Damage { file, offset, position: self.chain.position, fault, proof })
     }
 }
 

@@ -1,16 +1,21 @@
 //! Whether the files of a directory belong together.
 //!
-//! Owns: [`check`], which refuses what can be no crash's doing: files of another kind, another log,
-//! another release, under another name. Pure. Files that a crash can explain pass, whatever state
-//! they are in: those are for the scan.
+//! Owns: [`check`], which refuses files of another log, another release, under another name, and a
+//! directory without any segment in it; [`wrong_magic`]. Pure. What a crash or decay can explain
+//! passes, whatever state it is in: that is for the scan.
 
 use quipu_format::{SegmentHeaderError, layout};
 
-use super::inventory::{HeaderState, Inventory};
+use super::inventory::{Found, HeaderState, Inventory};
 use crate::error::OpenError;
 
 /// Refuses a directory with files that do not belong there.
 pub(crate) fn check(inventory: &Inventory) -> Result<(), OpenError> {
+    let wrong = |found: &Found| Some((inventory.path(&found.name), wrong_magic(found.header)?));
+    let wrong: Option<Vec<_>> = inventory.segments.iter().map(wrong).collect();
+    if let Some((file, source)) = wrong.and_then(|all| all.into_iter().next()) {
+        return Err(OpenError::NotASegment { file, source });
+    }
     let log_id = inventory.log_id();
     for found in &inventory.segments {
         let file = || inventory.path(&found.name);
@@ -26,19 +31,27 @@ pub(crate) fn check(inventory: &Inventory) -> Result<(), OpenError> {
                 }
             }
             HeaderState::Bad(source) => match source {
-                SegmentHeaderError::Magic { found } if !is_half_written(found) => {
-                    return Err(OpenError::NotASegment { file: file(), source });
-                }
                 SegmentHeaderError::FormatVersion { .. }
                 | SegmentHeaderError::RequiredFeatures { .. } => {
                     return Err(OpenError::Unsupported { file: file(), source });
                 }
-                // Half written, or damaged: for the scan to find out.
+                // Half written, damaged or foreign: for the scan to find out.
                 _ => {}
             },
         }
     }
     Ok(())
+}
+
+/// What is wrong with a magic that is neither right nor half written: no store was torn to leave it,
+/// and no unused segment has it.
+pub(crate) fn wrong_magic(header: HeaderState) -> Option<SegmentHeaderError> {
+    match header {
+        HeaderState::Bad(error @ SegmentHeaderError::Magic { found }) => {
+            (!is_half_written(found)).then_some(error)
+        }
+        _ => None,
+    }
 }
 
 /// Whether the system may have written the block back in the middle of the store that brought the

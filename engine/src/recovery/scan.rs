@@ -11,9 +11,10 @@ use quipu_format::{
     SegmentHeader, SegmentSeq, Step, find_evidence, layout,
 };
 
-use super::decide::{Observed, Sighting};
+use super::decide::{Observed, Sighting, WrongMagic};
 use super::indexes::{IndexCounts, pass_over};
 use super::inventory::{Found, HeaderState, Inventory};
+use super::plan::wrong_magic;
 use super::window::Window;
 use crate::error::{Fault, OpenError};
 use crate::index::{StreamIndex, StreamNumber, Streams};
@@ -144,6 +145,10 @@ pub(crate) fn walk(
 
 /// Whether a file can go on where the walk stands: gives its header.
 fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> {
+    // Says more than its length, which is another one if the whole file is foreign.
+    if let Some(error) = wrong_magic(found.header) {
+        return Err(Fault::Header(error));
+    }
     let header = match found.header {
         HeaderState::Activated(header) => header,
         _ if !is_segment_length(found.length) => {
@@ -349,6 +354,7 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
         evidence: None,
         sealed_before: None,
         there_behind: None,
+        wrong_magic: None,
         unchecked: None,
         bytes_after: 0,
     };
@@ -364,6 +370,10 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
         if !stopped_here && (found.is_activated() || walk.accepted.is_empty()) {
             let path = inventory.path(&found.name);
             behind.observed.there_behind.get_or_insert(path);
+        }
+        if let Some(error) = wrong_magic(found.header) {
+            let wrong = || WrongMagic { file: inventory.path(&found.name), error };
+            behind.observed.wrong_magic.get_or_insert_with(wrong);
         }
         if let HeaderState::Activated(header) = found.header
             && from == ByteOffset::ZERO

@@ -46,7 +46,7 @@ pub(crate) enum Expected {
     /// It opens with so many events.
     Opens(u64),
     /// It is refused: the part at this place is missing and had been durable, or cannot have been
-    /// torn away.
+    /// torn away; or it is the start of a file with a magic that no crash leaves, at X or behind it.
     Damaged { file: String, offset: u64, position: u64 },
     /// It is refused before any decision: this file is none of this log (section 8).
     NotOfThisLog { file: String },
@@ -131,12 +131,16 @@ impl Truth {
         if let (Some(place), Some(_)) = (lost, log_id) {
             self.check_witnesses(now, &self.parts[place], witnessed);
         }
-        // Section 8, rules 1, 6 and 7. The others are about missing files and right checksums.
+        // Section 8, rules 1, 6, 7 and 8. The others are about missing files and right checksums.
         let has_changed_length = offset == 0 && !has_its_length(now, sequence);
         let is_unchecked = log_id.is_none() && now.0.values().any(|it| has_contents(it));
-        if witnessed > position || has_changed_length || is_unchecked {
+        let wrong_magic = now.0.iter().skip(sequence).find(|(_, bytes)| has_wrong_magic(bytes));
+        if witnessed > position || has_changed_length || (is_unchecked && wrong_magic.is_none()) {
             let file = segment(sequence);
             return Expected::Damaged { file, offset: offset as u64, position };
+        }
+        if let Some((file, _)) = wrong_magic {
+            return Expected::Damaged { file: file.clone(), offset: 0, position };
         }
         Expected::Opens(position)
     }
@@ -182,8 +186,11 @@ impl Part {
 }
 
 /// The log's id, where any header tells it, if all files may belong to one log; else the first that
-/// does not.
+/// does not, or the first of all if none is a segment.
 fn belonging(now: &Files) -> Result<Option<LogId>, String> {
+    if now.0.values().all(|bytes| has_wrong_magic(bytes)) {
+        return Err(now.0.keys().next().unwrap().clone());
+    }
     let headers: Vec<_> = now.0.iter().map(|(name, bytes)| (name, header(bytes))).collect();
     let log_id =
         headers.iter().find_map(|(_, header)| Some(header.as_ref().ok()?.as_ref()?.log_id));
@@ -192,10 +199,6 @@ fn belonging(now: &Files) -> Result<Option<LogId>, String> {
             Ok(None) => true,
             Ok(Some(header)) => {
                 header.sequence == SegmentSeq::new(sequence as u64) && log_id == Some(header.log_id)
-            }
-            Err(SegmentHeaderError::Magic { found }) => {
-                let right = layout::segment::MAGIC_VALUE;
-                found.iter().zip(right).all(|(found, right)| *found == 0 || *found == right)
             }
             Err(error) => !matches!(
                 error,
@@ -246,6 +249,13 @@ fn has_its_length(now: &Files, sequence: usize) -> bool {
             (CAPACITY_MIN..=CAPACITY_MAX).contains(&length) && length.is_multiple_of(CAPACITY_STEP)
         }
     }
+}
+
+/// Whether a file begins with a magic that is neither right nor half written.
+fn has_wrong_magic(bytes: &[u8]) -> bool {
+    let right = layout::segment::MAGIC_VALUE;
+    bytes.len() >= right.len()
+        && bytes.iter().zip(right).any(|(found, right)| *found != 0 && *found != right)
 }
 
 fn has_contents(bytes: &[u8]) -> bool {

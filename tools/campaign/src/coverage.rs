@@ -175,6 +175,7 @@ fn proof_name(proof: &Proof) -> &'static str {
         Proof::Sealed { .. } => "damage: sealed in front",
         Proof::FixedLength => "damage: length",
         Proof::Contradiction => "damage: contradiction",
+        Proof::WrongMagic => "damage: wrong magic",
         Proof::Contents { .. } => "damage: contents without a header",
         _ => "damage: another proof",
     }
@@ -233,6 +234,7 @@ pub const EXPECTED: &[Row] = &[
     row("recovery", "damage: length", "another length"),
     row("recovery", "damage: length", "no length of a segment"),
     row("recovery", "damage: sealed in front", "missing file"),
+    row("recovery", "damage: wrong magic", "header: magic"),
     row("recovery", SYNCED, "another length"),
     row("recovery", SYNCED, "frame: another position"),
     row("recovery", SYNCED, "frame: body checksum"),
@@ -243,6 +245,7 @@ pub const EXPECTED: &[Row] = &[
     row("recovery", SYNCED, "frame: trailer magic"),
     row("recovery", SYNCED, "header: checksum"),
     row("recovery", SYNCED, "header: forbidden"),
+    row("recovery", SYNCED, "header: magic"),
     row("recovery", SYNCED, "missing file"),
     row("recovery", SYNCED, "missing header"),
     row("recovery", SYNCED, "never written"),

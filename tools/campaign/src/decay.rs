@@ -7,14 +7,16 @@
 //! header behind it is whole, which says what the seal was):
 //! - if anything behind it is whole and says that more had been durable than stands in front of it,
 //!   the log is damaged there, and says so;
+//! - if a segment there or behind begins with a magic that no crash leaves, the log says so of that
+//!   segment, with its first eight bytes; if all segments do, it says that none is one;
 //! - else it may end there: whatever is lost cannot be told from a batch that never was durable.
 //!
 //! That is what opening tells that reads everything. Opening that passes over segments by their
 //! indexes may find less; then reading tells it, and never gives anything wrong.
 
 use quipu::sim::{PAGE_BYTES, SimDisk, Survivors};
-use quipu::{Log, OpenError, Options, Proof};
-use quipu_format::{ByteOffset, Salt, SegmentHeader, find_evidence, layout};
+use quipu::{Fault, Log, OpenError, Options, Proof};
+use quipu_format::{ByteOffset, Salt, SegmentHeader, SegmentHeaderError, find_evidence, layout};
 
 use crate::check::{found, truthful};
 use crate::coverage::Row;
@@ -39,6 +41,10 @@ pub struct Expectation {
     /// Whether something behind it says so. No crash takes a file away or changes its length: that
     /// is known without.
     pub is_claimed: bool,
+    /// The first segment there or behind that begins with a magic that no crash leaves, and that.
+    pub wrong_magic: Option<(String, [u8; 8])>,
+    /// Whether every segment does.
+    pub is_no_log: bool,
     /// Whether there stands, instead, what follows as well: an older state of the log's end, whole
     /// and in order, which nobody can tell from the log (FORMAT.md, known limits).
     pub is_old_state: bool,
@@ -58,20 +64,33 @@ pub fn expectation((before, items): (&Image, &[Item]), after: &Image) -> Expecta
     let in_front = items.get(..kept).unwrap_or_default();
     let batches = in_front.iter().filter(|item| item.kind == ItemKind::Batch).count();
     let is_old_state = now.len() > kept;
-    let Some(item) = items.get(kept) else {
-        let position = items.last().map_or(0, |last| last.position);
-        let (is_damage, is_claimed) = (false, false);
-        return Expectation { batches, position, first: None, is_damage, is_claimed, is_old_state };
-    };
-    let is_claimed = claimed_behind(item, after) > item.position;
+    let first = items.get(kept);
+    let from = first.or(items.last()).map_or("", |item| &item.file);
+    let wrong_magic = wrong_magics(after).find(|(name, _)| &**name >= from);
+    let segments = after.files().keys().filter(|name| sequence_of(name).is_some()).count();
+    let is_claimed = first.is_some_and(|item| claimed_behind(item, after) > item.position);
+    let has_other_length = kept > 0 && first.is_some_and(|item| tells_length(item, after));
     Expectation {
         batches,
-        position: item.position,
-        first: Some((item.file.clone(), item.bytes.start as u64)),
-        is_damage: is_claimed || (kept > 0 && tells_length(item, after)),
+        position: first.or(items.last()).map_or(0, |item| item.position),
+        first: first.map(|item| (item.file.clone(), item.bytes.start as u64)),
+        is_damage: is_claimed || has_other_length || wrong_magic.is_some(),
         is_claimed,
+        is_no_log: segments > 0 && wrong_magics(after).count() == segments,
+        wrong_magic,
         is_old_state,
     }
+}
+
+/// The segments whose first eight bytes are neither right nor zero, each for itself.
+fn wrong_magics(image: &Image) -> impl Iterator<Item = (String, [u8; 8])> {
+    let segments = image.files().iter().filter(|(name, _)| sequence_of(name).is_some());
+    let magics =
+        segments.filter_map(|(name, bytes)| Some((name.clone(), *bytes.first_chunk::<8>()?)));
+    magics.filter(|(_, magic)| {
+        let mut pairs = magic.iter().zip(layout::segment::MAGIC_VALUE);
+        pairs.any(|(found, right)| *found != right && *found != 0)
+    })
 }
 
 /// What cannot be told.
@@ -209,6 +228,9 @@ impl<'a> AtRest<'a> {
             }
             Err(error) => return self.refused(&error, &expected, is_unreadable),
         };
+        if expected.wrong_magic.is_some() {
+            return Err(Violation::Damage(format!("nothing was told, but {expected:?}")));
+        }
         let found = truthful(&log, self.model)?;
         disk.crash();
         let all = self.items.iter().filter(|item| item.kind == ItemKind::Batch).count();
@@ -281,7 +303,7 @@ impl<'a> AtRest<'a> {
                     return Err(Violation::Damage(format!("refused, and changed: {error}")));
                 }
                 self.refused(&error, &expected, is_unreadable)?;
-                self.read_only(disk, &expected, is_unreadable)
+                self.read_only(disk, &error, &expected, is_unreadable)
             }
         }
     }
@@ -295,6 +317,16 @@ impl<'a> AtRest<'a> {
     ) -> Result<(), Violation> {
         let wrong = || Violation::Damage(format!("told {error}, but {expected:?}"));
         let is_right = match error {
+            OpenError::Damaged(damage) if damage.proof == Proof::WrongMagic => {
+                let told = |(file, found): &(String, [u8; 8])| {
+                    let fault = Fault::Header(SegmentHeaderError::Magic { found: *found });
+                    damage.file.ends_with(&**file) && damage.fault == fault
+                };
+                let place = (damage.position.as_u64(), damage.offset);
+                !expected.is_claimed
+                    && place == (expected.position, 0)
+                    && expected.wrong_magic.as_ref().is_some_and(told)
+            }
             OpenError::Damaged(damage) => {
                 let place = (damage.position.as_u64(), damage.offset);
                 let is_first = expected.first.as_ref().is_none_or(|(file, offset)| {
@@ -304,9 +336,12 @@ impl<'a> AtRest<'a> {
                 is_first && (expected.is_claimed || !matches!(damage.proof, Proof::Synced { .. }))
             }
             OpenError::Io(_) => is_unreadable,
+            OpenError::NotASegment { file, .. } => {
+                let first = expected.wrong_magic.as_ref();
+                expected.is_no_log && first.is_some_and(|(first, _)| file.ends_with(&**first))
+            }
             // What a segment's first block says of itself.
-            OpenError::NotASegment { file, .. }
-            | OpenError::Unsupported { file, .. }
+            OpenError::Unsupported { file, .. }
             | OpenError::ForeignSegment { file, .. }
             | OpenError::Misnamed { file, .. } => self.is_header_changed(file),
             OpenError::NoLog { .. } => expected.batches == 0 && !expected.is_damage,
@@ -315,17 +350,23 @@ impl<'a> AtRest<'a> {
         if is_right { Ok(()) } else { Err(wrong()) }
     }
 
-    /// For reading only there is all in front of the damage.
+    /// For reading only there is all in front of the damage, which is told in the same words.
     fn read_only(
         &self,
         disk: &SimDisk,
+        told: &OpenError,
         expected: &Expectation,
         is_unreadable: bool,
     ) -> Result<(), Violation> {
         match Log::open_simulated_read_only(disk, Log::options().verify_on_open(true)) {
             Ok(log) => {
                 let count = found(&log, self.model, expected.batches)?;
-                match count == expected.batches {
+                let damage = log.recovery_report().damage.as_ref();
+                let is_same = match told {
+                    OpenError::Damaged(told) => damage == Some(&**told),
+                    _ => true,
+                };
+                match count == expected.batches && is_same {
                     true => Ok(()),
                     false => Err(Violation::Damage(format!("{count} read, {expected:?}"))),
                 }

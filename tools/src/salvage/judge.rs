@@ -10,7 +10,7 @@ use super::places::{Found, Place, Severity};
 use super::run::{Run, is_linked};
 use super::scan::{Gap, Segment};
 use crate::verify::decide::{Fault, is_contradiction};
-use crate::verify::directory::{HeaderState, half_written};
+use crate::verify::directory::{HeaderState, wrong_magic};
 
 impl Found<'_> {
     /// Whether it is a file of another log or of another place, with nothing of this log in it.
@@ -142,8 +142,7 @@ impl Found<'_> {
 
 /// Whether a file begins with what no segment ever does, not even a half written one.
 pub(super) fn is_foreign(header: &HeaderState) -> bool {
-    matches!(header,
-        HeaderState::Bad(SegmentHeaderError::Magic { found }) if !half_written(*found))
+    wrong_magic(header).is_some()
 }
 
 fn severity_of(fault: &Fault) -> Severity {

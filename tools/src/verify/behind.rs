@@ -5,7 +5,7 @@
 use quipu_format::{ByteOffset, Position, Salt, SegmentSeq, find_evidence, layout};
 
 use super::decide::{Behind, Sighting};
-use super::directory::{Directory, HeaderState, SegmentFile, VerifyError};
+use super::directory::{Directory, HeaderState, SegmentFile, VerifyError, wrong_magic};
 use super::walk::Walk;
 
 /// Searched at a time.
@@ -24,6 +24,9 @@ pub(super) fn look_behind(directory: &Directory, walk: &Walk<'_>) -> Result<Behi
         // The first segment has its name before any other, and keeps it as long as there are others.
         if !is_first && (activated || sequence == SegmentSeq::ZERO) {
             behind.there_behind.get_or_insert_with(|| file.name.clone());
+        }
+        if let Some(error) = wrong_magic(&file.header) {
+            behind.wrong_magic.get_or_insert_with(|| (file.name.clone(), error));
         }
         if let HeaderState::Activated(header) = file.header
             && from == ByteOffset::ZERO

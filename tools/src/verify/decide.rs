@@ -39,6 +39,8 @@ pub(super) struct Behind {
     pub(super) sealed_before: Option<String>,
     /// The first segment that cannot be there without the one of X.
     pub(super) there_behind: Option<String>,
+    /// The first file at X or behind it whose magic no crash leaves, and what that is.
+    pub(super) wrong_magic: Option<(String, SegmentHeaderError)>,
     /// A file with contents that cannot be checked, because no header tells the log's id.
     pub(super) unchecked: Option<String>,
     /// From X to the last byte that is not zero, in each file.
@@ -82,6 +84,8 @@ pub(super) enum Proof {
     Sealed { file: String },
     #[error("the length of a segment never changes")]
     FixedLength,
+    #[error("no crash leaves such a magic: {file} has decayed or does not belong there")]
+    WrongMagic { file: String, error: SegmentHeaderError },
     #[error("{file} has contents that cannot be checked without a header")]
     Contents { file: String },
 }
@@ -94,7 +98,7 @@ pub(super) fn decide(fault: &Fault, position: Position, behind: &Behind) -> Deci
         return Decision::Damage(Proof::Synced(sighting.clone()));
     }
     // What no crash does to a file, whatever was synced.
-    let Behind { sealed_before, there_behind, unchecked, .. } = behind;
+    let Behind { sealed_before, there_behind, wrong_magic, unchecked, .. } = behind;
     let proof = match fault {
         fault if is_contradiction(fault) => Some(Proof::Contradiction),
         Fault::Length { .. } | Fault::NoSegmentLength { .. } => Some(Proof::FixedLength),
@@ -104,7 +108,12 @@ pub(super) fn decide(fault: &Fault, position: Position, behind: &Behind) -> Deci
         }
         _ => None,
     };
-    if let Some(proof) = proof.or_else(|| unchecked.clone().map(|file| Proof::Contents { file })) {
+    let wrong_magic = || {
+        let (file, error) = wrong_magic.clone()?;
+        Some(Proof::WrongMagic { file, error })
+    };
+    let contents = || unchecked.clone().map(|file| Proof::Contents { file });
+    if let Some(proof) = proof.or_else(wrong_magic).or_else(contents) {
         return Decision::Damage(proof);
     }
     match fault {
@@ -203,6 +212,20 @@ mod tests {
             let missing = decide(&Fault::MissingFile, POSITION, &behind);
             assert_eq!(missing, Decision::Damage(proof));
             assert_eq!(decide(&Fault::MissingHeader, POSITION, &behind), Decision::Torn);
+        }
+    }
+
+    #[test]
+    fn a_wrong_magic_is_damage_in_its_own_file_whatever_else_could_be_torn() {
+        let error = SegmentHeaderError::Magic { found: *b"PK\x03\x04\0\0\0\0" };
+        let wrong = || ("wrong".to_owned(), error);
+        let (file, _) = wrong();
+        let expected = Decision::Damage(Proof::WrongMagic { file, error });
+        for fault in [Fault::NeverWritten, Fault::MissingHeader, Fault::Header(error)] {
+            for bytes in [0, 1] {
+                let behind = Behind { wrong_magic: Some(wrong()), bytes, ..Behind::default() };
+                assert_eq!(decide(&fault, POSITION, &behind), expected, "{fault}");
+            }
         }
     }
 

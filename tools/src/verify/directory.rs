@@ -44,10 +44,13 @@ pub enum VerifyError {
     /// There is no segment in the directory.
     #[error("{0} holds no log")]
     NoLog(String),
-    /// A file is named like a segment and is none.
-    #[error("{file} is not a segment of a log: {source}; move it away if it does not belong there")]
+    /// Files are named like segments, and none of them begins like one.
+    #[error(
+        "{file} is not a segment of a log at offset 0, and there is no other ({source}): this is no \
+         log, or nothing of it can be read"
+    )]
     NotASegment {
-        /// The file.
+        /// The first of them.
         file: String,
         /// What stands there.
         source: SegmentHeaderError,
@@ -213,9 +216,6 @@ fn belongs(
 ) -> Result<(), VerifyError> {
     let file = name.to_owned();
     match header {
-        HeaderState::Bad(source @ SegmentHeaderError::Magic { found }) if !half_written(found) => {
-            Err(VerifyError::NotASegment { file, source })
-        }
         HeaderState::Bad(
             source @ (SegmentHeaderError::FormatVersion { .. }
             | SegmentHeaderError::RequiredFeatures { .. }),
@@ -233,11 +233,13 @@ fn belongs(
     }
 }
 
-/// Whether each byte of a magic is right or not there yet: a page may reach the disk in the middle
-/// of a store.
-pub(crate) fn half_written(magic: [u8; 8]) -> bool {
-    let bytes = magic.iter().zip(layout::segment::MAGIC_VALUE);
-    bytes.into_iter().all(|(found, right)| *found == 0 || *found == right)
+/// What is wrong with a magic of which some byte is neither right nor not there yet: a page may reach
+/// the disk in the middle of a store, but no crash leaves another magic.
+pub(crate) fn wrong_magic(header: &HeaderState) -> Option<SegmentHeaderError> {
+    let HeaderState::Bad(error @ SegmentHeaderError::Magic { found }) = header else { return None };
+    let mut bytes = found.iter().zip(layout::segment::MAGIC_VALUE);
+    let half_written = bytes.all(|(found, right)| *found == 0 || *found == right);
+    (!half_written).then_some(*error)
 }
 
 /// The name of a segment's file.

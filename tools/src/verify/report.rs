@@ -73,9 +73,9 @@ pub enum Tail {
     Damaged {
         /// The file.
         file: String,
-        /// Where the first frame stands that does not verify.
+        /// Where the first frame stands that does not verify; 0 in a file without a right magic.
         offset: u64,
-        /// The first position that is lost.
+        /// The first position that cannot be read.
         position: u64,
         /// What is wrong there.
         fault: String,

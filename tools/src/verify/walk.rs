@@ -12,7 +12,9 @@ use quipu_format::{
 };
 
 use super::decide::Fault;
-use super::directory::{Directory, HeaderState, SegmentFile, VerifyError, segment_name};
+use super::directory::{
+    Directory, HeaderState, SegmentFile, VerifyError, segment_name, wrong_magic,
+};
 use super::streams::Streams;
 
 /// How far the log was followed, and what was met.
@@ -150,6 +152,9 @@ impl<'a> Walk<'a> {
         };
         let header = match file.header {
             HeaderState::Activated(header) => header,
+            HeaderState::Bad(error) if wrong_magic(&file.header).is_some() => {
+                return Ok(Advance::Stopped(Fault::Header(error)));
+            }
             _ if !file.has_segment_length() => {
                 return Ok(Advance::Stopped(Fault::NoSegmentLength { found: file.length }));
             }
