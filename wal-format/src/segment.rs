@@ -48,7 +48,7 @@ pub enum SegmentHeaderError {
     /// The block is shorter than a header.
     #[error(transparent)]
     Truncated(#[from] Truncated),
-    /// The magic is another one: this is no segment.
+    /// The magic is another one: half written, decayed, or this is no segment.
     #[error("not a segment: the first eight bytes are {found:02x?}")]
     Magic {
         /// What stands there.
