@@ -45,6 +45,8 @@ pub struct Expectation {
     pub wrong_magic: Option<(String, [u8; 8])>,
     /// Whether every segment does.
     pub is_no_log: bool,
+    /// Whether a header is left that tells the log's id, without which no frame can be read.
+    pub is_id_known: bool,
     /// Whether there stands, instead, what follows as well: an older state of the log's end, whole
     /// and in order, which nobody can tell from the log (FORMAT.md, known limits).
     pub is_old_state: bool,
@@ -78,8 +80,14 @@ pub fn expectation((before, items): (&Image, &[Item]), after: &Image) -> Expecta
         is_claimed,
         is_no_log: segments > 0 && wrong_magics(after).count() == segments,
         wrong_magic,
+        is_id_known: after.files().values().any(|bytes| is_header(bytes)),
         is_old_state,
     }
+}
+
+fn is_header(bytes: &[u8]) -> bool {
+    let block = bytes.get(..layout::segment::BYTES);
+    matches!(block.map(SegmentHeader::decode), Some(Ok(Some(_))))
 }
 
 /// The segments whose first eight bytes are neither right nor zero, each for itself.
@@ -323,7 +331,7 @@ impl<'a> AtRest<'a> {
                     damage.file.ends_with(&**file) && damage.fault == fault
                 };
                 let place = (damage.position.as_u64(), damage.offset);
-                !expected.is_claimed
+                !(expected.is_claimed && expected.is_id_known)
                     && place == (expected.position, 0)
                     && expected.wrong_magic.as_ref().is_some_and(told)
             }
