@@ -74,7 +74,10 @@ pub fn expectation((before, items): (&Image, &[Item]), after: &Image) -> Expecta
     let has_other_length = kept > 0 && first.is_some_and(|item| tells_length(item, after));
     Expectation {
         batches,
-        position: first.or(items.last()).map_or(0, |item| item.position),
+        position: match first {
+            Some(item) => item.position,
+            None => items.last().map_or(0, |last| last.end),
+        },
         first: first.map(|item| (item.file.clone(), item.bytes.start as u64)),
         is_damage: is_claimed || has_other_length || wrong_magic.is_some(),
         is_claimed,

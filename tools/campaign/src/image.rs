@@ -28,6 +28,8 @@ pub struct Item {
     pub kind: ItemKind,
     /// The position of the log in front of it.
     pub position: u64,
+    /// The position behind it.
+    pub end: u64,
     /// Batches in front of it.
     pub batches: usize,
     /// The log that it is of.
@@ -110,6 +112,7 @@ impl Image {
                 bytes: 0..layout::segment::BYTES,
                 kind: ItemKind::Header,
                 position,
+                end: position,
                 batches,
                 log_id: header.log_id,
                 salt,
@@ -160,6 +163,7 @@ impl SegmentItems<'_> {
                 bytes: at..at + length,
                 kind,
                 position: *position,
+                end: after.position.as_u64(),
                 batches: *batches,
                 log_id: header.log_id,
                 salt: self.salt,
