@@ -435,3 +435,27 @@ fn nothing_that_was_cut_comes_back_after_a_sync_that_failed_meanwhile() {
     }
     assert_eq!(refused, 3 * 3, "each of these syncs is needed");
 }
+
+#[test]
+fn a_tail_of_many_segments_is_stored_again_where_a_failed_sync_left_it_in_the_page_cache_alone() {
+    let disk = SimDisk::new(1);
+    let log = Log::open_simulated(&disk, options()).unwrap();
+    append(&log, 0..2, Durability::Sync);
+    append(&log, 2..8, Durability::Buffered);
+    let mut disk = disk.restart_process();
+    drop(log);
+    for sequence in 0..3 {
+        let plan = FaultPlan::new(Operation::Sync, Errno::Io).on_files_with(segment(sequence));
+        disk.fail(plan.leaving(Survivors::None));
+        Log::open_simulated(&disk, options()).unwrap_err();
+        disk.heal();
+        disk = disk.restart_process();
+    }
+    let again = Log::open_simulated(&disk, options()).unwrap();
+    assert!(payloads(&again) == written(8), "the page cache shows all");
+    assert_eq!(again.recovery_report().proved_durable, Position::new(2), "in the first segment");
+    let disk = disk.reboot(&Survivors::None);
+    drop(again);
+    let after = Log::open_simulated(&disk, options()).unwrap();
+    assert!(payloads(&after) == written(8), "{} after a power cut", payloads(&after).len());
+}

@@ -334,8 +334,8 @@ impl<'a> AtRest<'a> {
                     damage.file.ends_with(&**file) && damage.fault == fault
                 };
                 let place = (damage.position.as_u64(), damage.offset);
-                !expected.is_no_log
-                    && !(expected.is_claimed && expected.is_id_known)
+                let is_other = expected.is_no_log || expected.is_claimed && expected.is_id_known;
+                !is_other
                     && place == (expected.position, 0)
                     && expected.wrong_magic.as_ref().is_some_and(told)
             }
