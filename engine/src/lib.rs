@@ -75,7 +75,7 @@ mod watermark;
 
 pub use append::batch::Batch;
 pub use append::event::{Event, EventData};
-pub use append::expected::{ExpectedVersion, FailedPrecondition, StreamHead};
+pub use append::expected::{ExpectedVersion, FailedPrecondition, FailedQuery, StreamHead};
 pub use append::receipt::Receipt;
 pub use append::ticket::Ticket;
 pub use error::{
@@ -88,6 +88,7 @@ pub use quipu_format::{ByteOffset, CommitTime, EventId, LogId, Position, TagIter
 pub use read::batch::{BatchEvent, BatchEvents, RecordedBatch};
 pub use read::batches::Batches;
 pub use read::events::{Read, ReadEvents};
+pub use read::query::{Query, QueryItem};
 pub use read::recorded::RecordedEvent;
 pub use read::stream::{ReadStream, ReadStreamEvents};
 pub use recovery::report::{LogEnd, RecoveryReport};
