@@ -1,8 +1,9 @@
 //! Quipu: an embedded write-ahead-log storage engine for event stores.
 //!
 //! A program links it in and appends batches of events over many streams. A batch is committed
-//! whole or not at all, is refused if a stream is not as the caller expected, takes consecutive
-//! places in one gapless global order, and once acknowledged survives a power cut.
+//! whole or not at all, is refused if a stream is not as the caller expected or something has come that
+//! a query of the caller's matches, takes consecutive places in one gapless global order, and once
+//! acknowledged survives a power cut.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

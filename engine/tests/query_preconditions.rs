@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use fastrand::Rng;
@@ -226,39 +226,47 @@ fn of_many_threads_that_claim_one_value_one_wins_each_round() {
     const ROUNDS: usize = 60;
     let dir = tempfile::tempdir().unwrap();
     let log = options().open(dir.path()).unwrap();
-    let (barrier, wins) = (Barrier::new(THREADS), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        for number in 0..THREADS {
-            let (log, barrier, wins) = (log.clone(), &barrier, &wins);
-            scope.spawn(move || {
-                for round in 0..ROUNDS {
-                    barrier.wait();
-                    let name = format!("claim-{round}");
-                    let read = log.read(..).tag(&*name);
-                    let after = read.end();
-                    if read.into_iter().next().is_none() {
-                        let durability = match (number + round) % 3 {
-                            0 => Durability::Sync,
-                            _ => Durability::Buffered,
-                        };
-                        let claim = tagged(&name).expect_none(tag(&name), after);
-                        let claim = claim.durability(durability);
-                        let answer = match number % 2 {
-                            0 => log.append(claim),
-                            _ => log.submit(claim).unwrap().wait(),
-                        };
-                        match answer {
-                            Ok(_) => drop(wins.fetch_add(1, Ordering::SeqCst)),
-                            Err(error) => assert!(error.failed_queries()[0].position >= after),
-                        }
-                    }
-                    if barrier.wait().is_leader() {
-                        assert_eq!(wins.load(Ordering::SeqCst), round + 1);
-                    }
-                }
-            });
+    let barrier = Barrier::new(THREADS);
+    let claim = |log: &Log, number: usize, round: usize| {
+        let name = format!("claim-{round}");
+        let read = log.read(..).tag(&*name);
+        let after = read.end();
+        if read.into_iter().next().is_some() {
+            return None;
         }
+        let durability =
+            if (number + round) % 3 == 0 { Durability::Sync } else { Durability::Buffered };
+        let batch = tagged(&name).expect_none(tag(&name), after).durability(durability);
+        let answer = match number % 2 {
+            0 => log.append(batch),
+            _ => log.submit(batch).and_then(Ticket::wait),
+        };
+        Some((round, after, answer))
+    };
+    // Judged when all have ended: who panics in between leaves the others waiting.
+    let answers: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|number| {
+                let (log, barrier, claim) = (log.clone(), &barrier, &claim);
+                scope.spawn(move || {
+                    let rounds = (0..ROUNDS).map(|round| {
+                        barrier.wait();
+                        claim(&log, number, round)
+                    });
+                    rounds.collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).flatten().collect()
     });
+    let mut wins = vec![0; ROUNDS];
+    for (round, after, answer) in answers {
+        match answer {
+            Ok(_) => wins[round] += 1,
+            Err(error) => assert!(error.failed_queries()[0].position >= after, "{error}"),
+        }
+    }
+    assert_eq!(wins, [1; ROUNDS]);
     assert_eq!(log.end(), at(ROUNDS as u64));
 }
 
