@@ -2,10 +2,13 @@
 //! event gives, whatever the indexes hold, and a rare tag is found without that look.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
+use std::thread;
+
 use fastrand::Rng;
 use quipu::sim::{Decay, SimDisk, Survivors};
 use quipu::{
-    Batch, CommitTime, Delivery, Event, Log, Options, Position, Query, QueryItem, ReadErrorKind,
+    Batch, CommitTime, Delivery, Durability, Event, Log, Options, Position, Query, QueryItem,
+    ReadErrorKind,
 };
 
 #[path = "common/asked.rs"]
@@ -233,4 +236,110 @@ fn a_time_range_takes_in_its_start_and_not_its_end_and_looks_at_no_segment_outsi
     assert_eq!(late.into_iter().filter(|event| event.is_ok()).count(), 20);
     let early = log.read(..).committed(..CommitTime::new(90)).into_iter();
     assert!(early.last().unwrap().is_err());
+}
+
+/// Segments fill, and their indexes take the place of what is in memory, while others read.
+#[test]
+fn who_reads_by_tag_beside_a_writer_sees_all_that_is_there_and_nothing_else() {
+    const EVENTS: u64 = 4_000;
+    const KINDS: u64 = 23;
+    let dir = tempfile::tempdir().unwrap();
+    let log = options().durability(Durability::Buffered).open(dir.path()).unwrap();
+    let of_kind = |kind: u64, end: u64| (0..end).filter(move |at| at % KINDS == kind);
+    let reads: u64 = thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|number| {
+                let log = log.clone();
+                scope.spawn(move || {
+                    let mut reads = 0;
+                    while log.end().as_u64() < EVENTS {
+                        let kind = (reads * 3 + number) % KINDS;
+                        let read = log.read(..).tag(format!("kind:{kind}"));
+                        let end = read.end().as_u64();
+                        let read = if reads % 2 == 0 { read } else { read.backward() };
+                        let mut found: Vec<u64> = read
+                            .into_iter()
+                            .map(|event| event.unwrap().position().as_u64())
+                            .collect();
+                        found.sort_unstable();
+                        assert_eq!(found, of_kind(kind, end).collect::<Vec<_>>(), "below {end}");
+                        reads += 1;
+                    }
+                    reads
+                })
+            })
+            .collect();
+        let subscriber = {
+            let log = log.clone();
+            scope.spawn(move || {
+                let subscription = log.subscribe(Position::ZERO).tag("kind:5").start();
+                let events = subscription.filter_map(|delivery| delivery.unwrap().into_event());
+                let wanted = of_kind(5, EVENTS);
+                events.map(|event| event.position().as_u64()).take(wanted.count()).collect()
+            })
+        };
+        for at in 0..EVENTS {
+            let event = Event::new("T", &[7; 60]).tag(format!("kind:{}", at % KINDS));
+            log.append(Batch::new().event("s", event)).unwrap();
+        }
+        let heard: Vec<u64> = subscriber.join().unwrap();
+        assert_eq!(heard, of_kind(5, EVENTS).collect::<Vec<_>>());
+        readers.into_iter().map(|reader| reader.join().unwrap()).sum()
+    });
+    assert!(reads > 20, "{reads}");
+}
+
+/// So many in one segment that they are looked up in several goes.
+#[test]
+fn lists_longer_than_what_is_looked_up_at_once_are_given_whole() {
+    const EVENTS: u64 = 30_000;
+    let every = [9, 10, 37, 701];
+    let disk = SimDisk::new(1);
+    let fill = |log: &Log| {
+        for first in (0..EVENTS).step_by(100) {
+            let mut batch = Batch::new();
+            for at in first..first + 100 {
+                let tags = every.iter().filter(|step| at % *step == 0);
+                let event = Event::new("T", &[7; 8]);
+                batch
+                    .push("s", &tags.fold(event, |event, step| event.tag(format!("every:{step}"))));
+            }
+            log.append(batch).unwrap();
+        }
+    };
+    let options = || options().segment_bytes(512 << 10);
+    let log = Log::open_simulated(&disk, options()).unwrap();
+    fill(&log);
+    let ask = |log: &Log| {
+        let mut rng = Rng::with_seed(7);
+        for _ in 0..200 {
+            let chosen: Vec<u64> = (0..rng.usize(1..3)).map(|_| every[rng.usize(..4)]).collect();
+            let item = |step: &u64| QueryItem::new().tag(format!("every:{step}"));
+            let query = chosen.iter().map(item).fold(Query::new(), Query::item);
+            let (from, to) = (rng.u64(..EVENTS), rng.u64(..EVENTS + 2));
+            let limit = [1, 300, usize::MAX][rng.usize(..3)];
+            let expected = (from..to.min(EVENTS))
+                .filter(|at| chosen.iter().any(|step| at.is_multiple_of(*step)));
+            let read = log.read(Position::new(from)..Position::new(to)).matching(query);
+            let read = read.limit(limit as u64);
+            let positions = |read: quipu::Read| -> Vec<u64> {
+                read.into_iter().map(|event| event.unwrap().position().as_u64()).collect()
+            };
+            let backward: Vec<u64> = expected.clone().rev().take(limit).collect();
+            let how = format!("{chosen:?} {from}..{to}, limit {limit}");
+            assert_eq!(positions(read.clone().backward()), backward, "backward {how}");
+            assert_eq!(positions(read), expected.take(limit).collect::<Vec<_>>(), "{how}");
+        }
+    };
+    ask(&log);
+    log.close().unwrap();
+    assert!(index_names(&disk).len() >= 2);
+    ask(&Log::open_simulated(&disk, options()).unwrap());
+    // All in memory.
+    let disk = SimDisk::new(2);
+    let one_segment = || options().segment_bytes(8 << 20);
+    let all = Log::open_simulated(&disk, one_segment()).unwrap();
+    fill(&all);
+    assert!(index_names(&disk).is_empty());
+    ask(&all);
 }

@@ -234,8 +234,11 @@ fn of_many_threads_that_claim_one_value_one_wins_each_round() {
         if read.into_iter().next().is_some() {
             return None;
         }
-        let durability =
-            if (number + round) % 3 == 0 { Durability::Sync } else { Durability::Buffered };
+        let durability = if (number + round).is_multiple_of(3) {
+            Durability::Sync
+        } else {
+            Durability::Buffered
+        };
         let batch = tagged(&name).expect_none(tag(&name), after).durability(durability);
         let answer = match number % 2 {
             0 => log.append(batch),
