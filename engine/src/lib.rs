@@ -1,8 +1,9 @@
 //! Quipu: an embedded write-ahead-log storage engine for event stores.
 //!
 //! A program links it in and appends batches of events over many streams. A batch is committed
-//! whole or not at all, is refused if a stream is not as the caller expected, takes consecutive
-//! places in one gapless global order, and once acknowledged survives a power cut.
+//! whole or not at all, is refused if a stream is not as the caller expected or something has come that
+//! a query of the caller's matches, takes consecutive places in one gapless global order, and once
+//! acknowledged survives a power cut.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -75,7 +76,7 @@ mod watermark;
 
 pub use append::batch::Batch;
 pub use append::event::{Event, EventData};
-pub use append::expected::{ExpectedVersion, FailedPrecondition, StreamHead};
+pub use append::expected::{ExpectedVersion, FailedPrecondition, FailedQuery, StreamHead};
 pub use append::receipt::Receipt;
 pub use append::ticket::Ticket;
 pub use error::{
@@ -88,6 +89,7 @@ pub use quipu_format::{ByteOffset, CommitTime, EventId, LogId, Position, TagIter
 pub use read::batch::{BatchEvent, BatchEvents, RecordedBatch};
 pub use read::batches::Batches;
 pub use read::events::{Read, ReadEvents};
+pub use read::query::{Query, QueryItem};
 pub use read::recorded::RecordedEvent;
 pub use read::stream::{ReadStream, ReadStreamEvents};
 pub use recovery::report::{LogEnd, RecoveryReport};

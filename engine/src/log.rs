@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use quipu_format::{Position, Version};
 
-use crate::append::batch::Batch;
+use crate::append::batch::{Batch, PreparedBatch, PreparedQuery};
 use crate::append::committer::Committer;
 use crate::append::expected::ExpectedVersion;
 use crate::append::pipeline::{Limits, Pipeline};
@@ -27,7 +27,7 @@ use crate::index::StreamIndex;
 use crate::index::indexer::Indexer;
 use crate::options::Options;
 use crate::read::batches::Batches;
-use crate::read::events::Read;
+use crate::read::events::{Read, first_match};
 use crate::read::range::half_open;
 use crate::read::snapshot::Snapshot;
 use crate::read::stream::ReadStream;
@@ -221,7 +221,8 @@ impl Log {
 
     /// Reads events in the global order, from and up to any positions.
     pub fn read(&self, range: impl RangeBounds<Position>) -> Read {
-        Read::new(self.snapshot(), half_open(&range))
+        let index = Arc::clone(&self.shared.index);
+        Read::new(self.snapshot(), index, half_open(&range))
     }
 
     /// Reads one stream, from and up to any versions.
@@ -404,10 +405,7 @@ impl Log {
     }
 
     /// Encodes and checks a batch on the caller's thread.
-    fn prepare(
-        &self,
-        batch: Batch,
-    ) -> Result<(&Arc<Pipeline>, crate::append::batch::PreparedBatch), AppendError> {
+    fn prepare(&self, batch: Batch) -> Result<(&Arc<Pipeline>, PreparedBatch), AppendError> {
         let pipeline = self.pipeline()?;
         let frame_bytes_max = frame_bytes_max(self.shared.options.segment_bytes);
         let frame_bytes = batch.frame_bytes() as u64;
@@ -415,7 +413,25 @@ impl Log {
             return Err(AppendError::TooLarge { frame_bytes, frame_bytes_max });
         }
         let durability = self.shared.options.durability;
-        Ok((pipeline, batch.prepare(self.shared.index.hasher(), durability)?))
+        let mut prepared = batch.prepare(self.shared.index.hasher(), durability)?;
+        self.search(&mut prepared)?;
+        Ok((pipeline, prepared))
+    }
+
+    /// Searches what is committed for what a batch's queries are not to match, on the caller's thread: so
+    /// that the writer has to look at what comes meanwhile alone.
+    fn search(&self, batch: &mut PreparedBatch) -> Result<(), AppendError> {
+        for PreparedQuery { filter, searched_to, found, .. } in &mut batch.queries {
+            let snapshot = self.snapshot();
+            let end = snapshot.end;
+            if *searched_to < end {
+                let range = searched_to.as_u64()..end.as_u64();
+                *found = first_match(snapshot, &self.shared.index, filter, range)
+                    .map_err(AppendError::NotJudged)?;
+                *searched_to = end;
+            }
+        }
+        Ok(())
     }
 
     fn pipeline(&self) -> Result<&Arc<Pipeline>, AppendError> {

@@ -1,7 +1,7 @@
 //! A batch: what a caller builds, and what goes to the writer.
 //!
 //! Owns: [`Batch`], and [`PreparedBatch`] as the writer gets it: encoded, its streams hashed. May
-//! call: the format's encoder. All of it runs on the caller's thread; the writer's work does not
+//! call: the format's encoder, the filter. All of it runs on the caller's thread; the writer's work does not
 //! grow with the payload, but for one copy.
 //!
 //! Invariant: once a call has been given something that breaks a limit, the batch remembers the
@@ -9,16 +9,19 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
-use quipu_format::sidecar::NameHasher;
-use quipu_format::{BatchEncoder, CommitTime, EncodedBatch, EventFields, EventId};
+use quipu_format::sidecar::{NameHash, NameHasher};
+use quipu_format::{BatchEncoder, CommitTime, EncodedBatch, EventFields, EventId, Position};
 use smallvec::SmallVec;
 
 use super::event::Event;
 use super::expected::ExpectedVersion;
 use crate::error::{AppendError, InvalidBatch};
 use crate::options::Durability;
+use crate::read::filter::Filter;
+use crate::read::query::Query;
 
 /// Events over one or more streams, and preconditions, that are committed whole or not at all.
 ///
@@ -39,6 +42,8 @@ pub struct Batch {
     encoder: BatchEncoder,
     streams: StreamNumbers,
     preconditions: Vec<(String, ExpectedVersion)>,
+    queries: Vec<(Query, Position)>,
+    tags: Tags,
     durability: Option<Durability>,
     commit_time: Option<CommitTime>,
     event_ids: Option<Vec<Option<EventId>>>,
@@ -53,6 +58,8 @@ impl Batch {
             encoder: BatchEncoder::new(),
             streams: StreamNumbers::default(),
             preconditions: Vec::new(),
+            queries: Vec::new(),
+            tags: Tags::default(),
             durability: None,
             commit_time: None,
             event_ids: None,
@@ -67,6 +74,52 @@ impl Batch {
     #[must_use]
     pub fn expect(mut self, stream: impl AsRef<str>, expected: ExpectedVersion) -> Self {
         self.preconditions.push((stream.as_ref().to_owned(), expected));
+        self
+    }
+
+    /// Adds a precondition on a query: no event that matches it stands at `after` or behind.
+    ///
+    /// What a caller has decided on is what a query had found in the log up to some position; the
+    /// decision is still right if nothing more has come that the query matches. `after` is the end of what
+    /// the caller has seen, as reads and subscriptions tell it: [`Read::end`](crate::Read::end),
+    /// [`Log::end`](crate::Log::end) before the read, [`Delivery::resume_from`](crate::Delivery::resume_from). The event
+    /// at `after` itself is one that the caller has not seen, and counts; after reading the event at
+    /// position 7, say 8. `Position::ZERO` is for "no such event at all". Positions that the log has not
+    /// reached are allowed: the precondition holds.
+    ///
+    /// Judged as [`Batch::expect`] is: by the one writer, at the commit point, against all that is
+    /// committed before this batch, never against its own events. Any number of these may be given,
+    /// with other preconditions or by themselves; without events they are a check.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = quipu::Log::options().segment_bytes(1 << 20).open(dir.path())?;
+    /// use quipu::{Batch, Event, Query};
+    /// let enrolments = || Query::new().event_type("Enrolled").tag("course:1");
+    /// let read = log.read(..).matching(enrolments());
+    /// let after = read.end();
+    /// let taken = read.into_iter().count();
+    /// assert!(taken < 20, "there is a place left, and one caller of all gets it");
+    /// let enrol = |student: &'static str| {
+    ///     Batch::new()
+    ///         .expect_none(enrolments(), after)
+    ///         .event("enrolments", Event::new("Enrolled", "").tag("course:1").tag(student))
+    /// };
+    /// log.append(enrol("student:7"))?;
+    /// let error = log.append(enrol("student:8")).unwrap_err();
+    /// assert_eq!(error.failed_queries()[0].position, after);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Its cost: what was committed when the call is made is searched on the caller's thread, as a read
+    /// is ([`Read`](crate::Read)); the writer searches only what came since. A query each of whose items has a tag
+    /// is answered by indexes, and looks at events that bear the rarest of the tags alone. One without
+    /// tags looks at events from `after` on: all those that are not in full segments.
+    #[must_use]
+    pub fn expect_none(mut self, query: impl Into<Query>, after: Position) -> Self {
+        self.queries.push((query.into(), after));
         self
     }
 
@@ -96,6 +149,7 @@ impl Batch {
             .and_then(|number| self.encoder.push(number, &fields));
         match pushed {
             Ok(()) => {
+                self.tags.push(self.encoder.event_count() - 1, &tags);
                 if let Some(ids) = &mut self.event_ids {
                     ids.push(event.id.filter(|id| !id.is_nil()));
                 }
@@ -125,7 +179,8 @@ impl Batch {
     /// "This very batch" is decided by event ids: every event needs one, and where the batch's
     /// [`ExpectedVersion::NoStream`], `Exact` or `LastPosition` on a stream that it writes would
     /// have put its events, exactly these ids stand in one batch, in this order and on these
-    /// streams. Must be called before the first event.
+    /// streams. A query of [`Batch::expect_none`] that finds one of the batch's own events first does the
+    /// same. Must be called before the first event.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
         if self.event_count() > 0 {
@@ -156,7 +211,7 @@ impl Batch {
         if let Some(error) = self.first_error {
             return Err(AppendError::InvalidBatch(error));
         }
-        if self.event_count() == 0 && self.preconditions.is_empty() {
+        if self.event_count() == 0 && self.preconditions.is_empty() && self.queries.is_empty() {
             return Err(AppendError::InvalidBatch(InvalidBatch::Empty));
         }
         let expectations = distinct(self.preconditions)?;
@@ -166,6 +221,14 @@ impl Batch {
             .into_iter()
             .map(|(stream, expected)| Precondition { hash: hash(&stream), stream, expected })
             .collect();
+        let query = |(query, after)| PreparedQuery {
+            filter: Filter::of(query, hasher),
+            after,
+            searched_to: after,
+            found: None,
+        };
+        let queries = self.queries.into_iter().map(query).collect();
+        let tag_hashes = self.tags.hashes(hasher);
         // One event without an id, and the batch cannot be recognised.
         let event_ids = self.event_ids.and_then(|ids| ids.into_iter().collect::<Option<Vec<_>>>());
         let encoded = match self.encoder.event_count() {
@@ -179,7 +242,9 @@ impl Batch {
         Ok(PreparedBatch {
             encoded,
             stream_hashes,
+            tag_hashes,
             preconditions,
+            queries,
             durability: self.durability.unwrap_or(default_durability),
             commit_time: self.commit_time,
             event_ids,
@@ -233,11 +298,51 @@ pub(crate) struct PreparedBatch {
     pub(crate) encoded: Option<EncodedBatch>,
     /// The hash of each stream of the table.
     pub(crate) stream_hashes: StreamHashes,
+    /// The hash of each tag, and which event of the batch bears it, in the events' order.
+    pub(crate) tag_hashes: Vec<(u32, NameHash)>,
     pub(crate) preconditions: Vec<Precondition>,
+    pub(crate) queries: Vec<PreparedQuery>,
     pub(crate) durability: Durability,
     pub(crate) commit_time: Option<CommitTime>,
     /// The events' ids if a replay may be recognised by them: all there, and wanted.
     pub(crate) event_ids: Option<Vec<EventId>>,
+}
+
+/// A query that is to match nothing, and how far it has been searched for.
+#[derive(Debug)]
+pub(crate) struct PreparedQuery {
+    pub(crate) filter: Arc<Filter>,
+    pub(crate) after: Position,
+    /// No event matches from `after` to here: the log only grows, so this stays so.
+    pub(crate) searched_to: Position,
+    /// The first event that matches.
+    pub(crate) found: Option<Position>,
+}
+
+/// The tags of a batch's events, one behind the other, until the log is known whose key hashes them.
+#[derive(Debug, Clone, Default)]
+struct Tags {
+    text: String,
+    /// Of each tag, which event bears it and where it ends.
+    ends: Vec<(u32, usize)>,
+}
+
+impl Tags {
+    fn push(&mut self, event: u32, tags: &[&str]) {
+        for tag in tags {
+            self.text.push_str(tag);
+            self.ends.push((event, self.text.len()));
+        }
+    }
+
+    fn hashes(&self, hasher: &NameHasher) -> Vec<(u32, NameHash)> {
+        let mut start = 0;
+        let hash = |&(event, end): &(u32, usize)| {
+            let tag = self.text.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
+            (event, hasher.tag(tag))
+        };
+        self.ends.iter().map(hash).collect()
+    }
 }
 
 /// One precondition, its stream hashed.

@@ -1,7 +1,8 @@
 //! The one that decides: preconditions, positions, versions, time.
 //!
 //! Owns: [`Committer`], a plain struct without threads and clocks: given a batch and a time it
-//! stores a frame, or refuses. May call: segment, index, replay. Whoever holds it is the writer.
+//! stores a frame, or refuses. May call: segment, index, replay, and read for queries. Whoever holds it
+//! is the writer.
 //!
 //! Invariants:
 //! - A refusal changes nothing: not the index, not a position, not a byte on disk.
@@ -11,16 +12,19 @@
 use std::io;
 use std::sync::Arc;
 
+use quipu_format::sidecar::NameHash;
 use quipu_format::{CommitTime, ControlKind, EncodedBatch, Position, SegmentHeader};
 
-use super::batch::{Precondition, PreparedBatch};
-use super::expected::FailedPrecondition;
+use super::batch::{Precondition, PreparedBatch, PreparedQuery};
+use super::expected::{FailedPrecondition, FailedQuery};
 use super::group::{Group, Staged};
 use super::receipt::Committed;
 use super::replay;
 use crate::error::AppendError;
 use crate::index::{StreamIndex, StreamNumber};
 use crate::options::Durability;
+use crate::read::events::first_match;
+use crate::read::snapshot::Snapshot;
 use crate::segment::set::SegmentSet;
 use crate::segment::source::{Sealed, SegmentSource};
 use crate::segment::writer::ActiveSegment;
@@ -71,11 +75,12 @@ impl Committer {
     ) -> Result<Committed, AppendError> {
         self.latch.check().map_err(AppendError::Poisoned)?;
         let sync = batch.durability == Durability::Sync;
-        let judged = self.judge(&batch.preconditions);
+        let mut judged = self.judge(&batch.preconditions);
+        self.judge_queries(&mut batch.queries, &mut judged)?;
         if sync {
             group.judged_end = group.judged_end.max(judged.end);
         }
-        if !judged.failed.is_empty() {
+        if !judged.failed.is_empty() || batch.queries.iter().any(|query| query.found.is_some()) {
             if let Some(original) = self.replay(&mut batch) {
                 if sync {
                     let count = batch.encoded.as_ref().map_or(0, EncodedBatch::event_count);
@@ -89,7 +94,7 @@ impl Committer {
                     replayed: true,
                 });
             }
-            return Err(AppendError::PreconditionFailed(judged.failed.into()));
+            return Err(refusal(judged.failed, &batch.queries));
         }
         let time = batch.commit_time.unwrap_or(now).max(self.active.chain().time);
         let Some(mut encoded) = batch.encoded else {
@@ -106,7 +111,8 @@ impl Committer {
         self.active
             .append_batch(&mut encoded, time, synced)
             .map_err(|error| self.fail("write a batch to", error, group))?;
-        self.update_index(&encoded, &batch.stream_hashes, first_position);
+        let (hashes, tags) = (&batch.stream_hashes, &batch.tag_hashes);
+        self.update_index(&encoded, hashes, tags, first_position);
         group.needs_sync |= sync;
         group.stored_bytes += frame_bytes;
         self.watermarks.write(self.active.chain().position);
@@ -174,10 +180,36 @@ impl Committer {
         judged
     }
 
+    /// Searches for each query what its caller has not: what was stored since, group mates included.
+    fn judge_queries(
+        &self,
+        queries: &mut [PreparedQuery],
+        judged: &mut Judged,
+    ) -> Result<(), AppendError> {
+        let end = self.active.chain().position;
+        for PreparedQuery { filter, after, searched_to, found } in queries {
+            if found.is_none() && *searched_to < end {
+                // What this process has stored is not verified again: that would take the longer, the
+                // larger it is.
+                let segments = self.segments.snapshot();
+                let snapshot = Snapshot { segments, end, verify: false };
+                let since = searched_to.as_u64()..end.as_u64();
+                *found = first_match(snapshot, &self.index, filter, since)
+                    .map_err(AppendError::NotJudged)?;
+                *searched_to = end;
+            }
+            // That there is none is said of the log as far as the caller has seen it.
+            let spoken_of = found.map_or(*after, |position| position.plus(1));
+            judged.end = judged.end.max(spoken_of.min(end));
+        }
+        Ok(())
+    }
+
     fn replay(&self, batch: &mut PreparedBatch) -> Option<replay::Original> {
         let ids = batch.event_ids.as_deref()?;
         let encoded = batch.encoded.as_mut()?;
-        replay::find(encoded, ids, &batch.preconditions, &self.index)
+        let found: Vec<Position> = batch.queries.iter().filter_map(|query| query.found).collect();
+        replay::find(encoded, ids, (&batch.preconditions, &found), &self.index)
     }
 
     /// Writes into the batch which version each of its streams goes on with.
@@ -196,7 +228,13 @@ impl Committer {
     }
 
     /// Notes the events of a batch that has been stored.
-    fn update_index(&mut self, encoded: &EncodedBatch, hashes: &[u64], first: Position) {
+    fn update_index(
+        &mut self,
+        encoded: &EncodedBatch,
+        hashes: &[u64],
+        tags: &[(u32, NameHash)],
+        first: Position,
+    ) {
         let Self { index, numbers, .. } = self;
         index.update(|streams| {
             let table = encoded.streams();
@@ -209,6 +247,9 @@ impl Committer {
                 if let Some(Some(number)) = numbers.get(stream as usize) {
                     streams.push(*number, first.plus(offset));
                 }
+            }
+            for (offset, tag) in tags {
+                streams.push_tag(*tag, first.plus(u64::from(*offset)));
             }
         });
     }
@@ -266,6 +307,19 @@ impl Committer {
         let cause = self.latch.trip(cause);
         group.failure.get_or_insert_with(|| cause.clone());
         AppendError::OutcomeUnknown(cause)
+    }
+}
+
+/// What a caller is told whose preconditions do not hold.
+fn refusal(streams: Vec<FailedPrecondition>, queries: &[PreparedQuery]) -> AppendError {
+    let failed = |query: &PreparedQuery| {
+        let (PreparedQuery { filter, after, .. }, position) = (query, query.found?);
+        Some(FailedQuery { query: filter.query().clone(), after: *after, position })
+    };
+    let queries: Box<[FailedQuery]> = queries.iter().filter_map(failed).collect();
+    match queries.is_empty() {
+        true => AppendError::PreconditionFailed(streams.into()),
+        false => AppendError::QueryMatched { queries, streams: streams.into() },
     }
 }
 

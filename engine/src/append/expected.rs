@@ -1,11 +1,14 @@
 //! What a caller expects of a stream, and what is.
 //!
-//! Owns: [`ExpectedVersion`], [`StreamHead`], [`FailedPrecondition`]. May call: ids of the format.
+//! Owns: [`ExpectedVersion`], [`StreamHead`], [`FailedPrecondition`], [`FailedQuery`]. May call: ids of the
+//! format, the query.
 //! Judging is pure: an expectation and a head give yes or no.
 
 use std::fmt;
 
 use quipu_format::{Position, Version};
+
+use crate::read::query::Query;
 
 /// What must hold of a stream for a batch to be committed.
 ///
@@ -102,6 +105,25 @@ impl fmt::Display for FailedPrecondition {
                 write!(f, ", expected the last one at position {position}")
             }
         }
+    }
+}
+
+/// A query that was to match nothing ([`Batch::expect_none`](crate::Batch::expect_none)), and an event
+/// that it matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedQuery {
+    /// The query.
+    pub query: Query,
+    /// It was to match no event at this position or behind it.
+    pub after: Position,
+    /// The first event there that it matches.
+    pub position: Position,
+}
+
+impl fmt::Display for FailedQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { query, after, position } = self;
+        write!(f, "event {position} matches {query}, expected none from position {after} on")
     }
 }
 

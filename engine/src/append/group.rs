@@ -29,7 +29,9 @@ impl Staged {
             // Recognised as stored before; but whether that lasts is not known any more.
             Ok(committed) if committed.replayed => AppendError::OutcomeUnknown(cause.clone()),
             // A refusal or a check speaks of what may not last; nothing of it was written.
-            Ok(_) | Err(AppendError::PreconditionFailed(_)) => AppendError::Poisoned(cause.clone()),
+            Ok(_) | Err(AppendError::PreconditionFailed(_) | AppendError::QueryMatched { .. }) => {
+                AppendError::Poisoned(cause.clone())
+            }
             Err(error) => error,
         })
     }

@@ -5,7 +5,9 @@
 //!
 //! A precondition that places events (`NoStream`, `Exact`, `LastPosition` on a stream that the
 //! batch writes) says where the stream's first event of this batch would have gone. If a batch is
-//! stored there whose events are, by id, stream and order, exactly the ones submitted, this is it.
+//! stored there whose events are, by id, stream and order, exactly the ones submitted, this is it. So
+//! does a query that was to match nothing: in front of the first event that it matches nothing does, so
+//! that the batch may have gone there, and no further.
 //! No cache is involved: what is recognised today is recognised after any number of restarts.
 
 use quipu_format::{
@@ -30,14 +32,15 @@ pub(crate) struct Original {
 pub(crate) fn find(
     batch: &mut EncodedBatch,
     ids: &[EventId],
-    preconditions: &[Precondition],
+    (preconditions, matched): (&[Precondition], &[Position]),
     index: &StreamIndex,
 ) -> Option<Original> {
     let segments = index.segments().snapshot();
     let at = {
         let table = batch.streams();
         let placing = |precondition: &&Precondition| is_written(&table, &precondition.stream);
-        let mut places = preconditions.iter().filter(placing).filter_map(|one| place(index, one));
+        let of_streams = preconditions.iter().filter(placing).filter_map(|one| place(index, one));
+        let mut places = of_streams.chain(matched.iter().copied().map(Some));
         let first = places.next()??;
         // Every stream that is placed must be placed in the same frame, which is checked below by
         // comparing whole batches; one that is not there at all settles it now.
@@ -48,7 +51,10 @@ pub(crate) fn find(
     };
     let segment = segments.get(set::holding(&segments, at)?)?;
     let frame = frame_holding(segment, at)?;
-    if !is_same(&frame, batch, ids) || !continues(&frame, batch, preconditions, index) {
+    // Behind an event that a query matches it cannot have been committed.
+    let is_behind = matched.iter().any(|position| *position < frame.header.first_position);
+    if is_behind || !is_same(&frame, batch, ids) || !continues(&frame, batch, preconditions, index)
+    {
         return None;
     }
     for stream in 0..batch.stream_count() {

@@ -7,7 +7,8 @@ use std::fmt;
 use quipu_format::EncodeError;
 
 use super::IoError;
-use crate::append::expected::{ExpectedVersion, FailedPrecondition};
+use super::read::ReadError;
+use crate::append::expected::{ExpectedVersion, FailedPrecondition, FailedQuery};
 
 /// Why a batch was not acknowledged.
 ///
@@ -20,6 +21,18 @@ pub enum AppendError {
     /// the streams again and decide anew.
     #[error("{}", Joined(.0))]
     PreconditionFailed(Box<[FailedPrecondition]>),
+    /// One or more queries that were to match nothing match an event; all of them are listed, and the
+    /// preconditions on streams that did not hold. Nothing was written. Read again and decide anew.
+    #[error("{}{}{}", Joined(.queries), if .streams.is_empty() { "" } else { "; " }, Joined(.streams))]
+    QueryMatched {
+        /// The queries; at least one.
+        queries: Box<[FailedQuery]>,
+        /// The preconditions on streams, as in [`AppendError::PreconditionFailed`].
+        streams: Box<[FailedPrecondition]>,
+    },
+    /// What a precondition asks about cannot be read. Nothing was written. Run the verifier.
+    #[error("a precondition could not be judged: {0}")]
+    NotJudged(ReadError),
     /// The batch breaks a rule or a limit. Nothing was written. Mend the caller.
     #[error("the batch is invalid: {0}")]
     InvalidBatch(InvalidBatch),
@@ -63,7 +76,7 @@ pub enum AppendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AppendErrorKind {
-    /// A stream is not as expected: read again and decide anew.
+    /// The log is not as expected: read again and decide anew.
     Precondition,
     /// The batch or the call cannot be: mend the caller.
     Misuse,
@@ -71,6 +84,8 @@ pub enum AppendErrorKind {
     Unavailable,
     /// The log is closed, or has stopped after a failure: open it again.
     Stopped,
+    /// The log is damaged where it was to be read: verify, restore.
+    Damage,
     /// The batch may be there: open the log again and look.
     OutcomeUnknown,
 }
@@ -89,7 +104,10 @@ impl AppendError {
     #[must_use]
     pub fn kind(&self) -> AppendErrorKind {
         match self {
-            Self::PreconditionFailed(_) => AppendErrorKind::Precondition,
+            Self::PreconditionFailed(_) | Self::QueryMatched { .. } => {
+                AppendErrorKind::Precondition
+            }
+            Self::NotJudged(_) => AppendErrorKind::Damage,
             Self::InvalidBatch(_) | Self::TooLarge { .. } | Self::ReadOnly => {
                 AppendErrorKind::Misuse
             }
@@ -108,11 +126,20 @@ impl AppendError {
         }
     }
 
-    /// The preconditions that did not hold; empty if that was not the reason.
+    /// The preconditions on streams that did not hold; empty if that was not the reason.
     #[must_use]
     pub fn failed_preconditions(&self) -> &[FailedPrecondition] {
         match self {
-            Self::PreconditionFailed(failed) => failed,
+            Self::PreconditionFailed(failed) | Self::QueryMatched { streams: failed, .. } => failed,
+            _ => &[],
+        }
+    }
+
+    /// The queries that were to match nothing and match an event; empty if that was not the reason.
+    #[must_use]
+    pub fn failed_queries(&self) -> &[FailedQuery] {
+        match self {
+            Self::QueryMatched { queries, .. } => queries,
             _ => &[],
         }
     }
@@ -144,9 +171,9 @@ pub enum InvalidBatch {
 }
 
 /// Lists failed preconditions in one line.
-struct Joined<'a>(&'a [FailedPrecondition]);
+struct Joined<'a, T>(&'a [T]);
 
-impl fmt::Display for Joined<'_> {
+impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, failed) in self.0.iter().enumerate() {
             if at > 0 {
@@ -180,9 +207,14 @@ mod tests {
         }
     }
 
+    fn matched(position: u64) -> FailedQuery {
+        let (after, position) = (Position::new(3), Position::new(position));
+        FailedQuery { query: crate::Query::new().tag("x"), after, position }
+    }
+
     #[test]
     fn every_error_says_what_it_is_and_what_became_of_the_batch() {
-        use AppendErrorKind::{Misuse, OutcomeUnknown, Precondition, Stopped, Unavailable};
+        use AppendErrorKind::{Damage, Misuse, OutcomeUnknown, Precondition, Stopped, Unavailable};
         let contradiction = InvalidBatch::ContradictoryExpectations {
             stream: "a".to_owned(),
             first: ExpectedVersion::NoStream,
@@ -194,6 +226,30 @@ mod tests {
                 Precondition,
                 "stream \"a\" is at version 1, expected no events; \
                  stream \"b\" is at version 2, expected no events",
+            ),
+            (
+                AppendError::QueryMatched {
+                    queries: [matched(4), matched(9)].into(),
+                    streams: Box::default(),
+                },
+                Precondition,
+                "event 4 matches tag \"x\", expected none from position 3 on; \
+                 event 9 matches tag \"x\", expected none from position 3 on",
+            ),
+            (
+                AppendError::QueryMatched {
+                    queries: [matched(4)].into(),
+                    streams: [failed("a", 1)].into(),
+                },
+                Precondition,
+                "event 4 matches tag \"x\", expected none from position 3 on; \
+                 stream \"a\" is at version 1, expected no events",
+            ),
+            (
+                AppendError::NotJudged(ReadError::Io(io_error(libc::EIO))),
+                Damage,
+                "a precondition could not be judged: cannot sync 00000000000000000000.seg: \
+                 Input/output error (os error 5)",
             ),
             (
                 AppendError::InvalidBatch(InvalidBatch::Empty),

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`streams`] | every stream's version and last position, by number and by name |
 //! | [`tail`] | positions of events in segments that have no index of their own yet |
+//! | [`tags`] | positions of events by their tags, in those segments |
 //! | [`arena`] | names, each once, and vectors that grow without moving |
 //! | [`history`] | finding a stream's events over all segments |
 //! | [`indexer`] | making the index of a segment that has been sealed |
@@ -25,6 +26,7 @@ pub(crate) mod arena;
 pub(crate) mod history;
 pub(crate) mod indexer;
 pub(crate) mod streams;
+pub(crate) mod tags;
 pub(crate) mod tail;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //! apart, once.
 
 use hashbrown::HashTable;
+use quipu_format::sidecar::NameHash;
 use quipu_format::{Position, SegmentSeq, Version};
 
 use super::arena::{Chunks, NameAt, Names};
@@ -114,6 +115,11 @@ impl Streams {
         stream.list = tails.push(position, last, stream.next_version);
         stream.next_version += 1;
         stream.last = position;
+    }
+
+    /// Notes a tag of an event, which is in the segment begun last.
+    pub(crate) fn push_tag(&mut self, tag: NameHash, position: Position) {
+        self.tails.push_tag(tag, position);
     }
 
     /// Notes how far a stream has come in segments that have an index of their own.

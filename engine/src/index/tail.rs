@@ -9,10 +9,12 @@
 
 use std::collections::VecDeque;
 
+use quipu_format::sidecar::NameHash;
 use quipu_format::{Position, SegmentSeq};
 use smallvec::SmallVec;
 
 use super::arena::Chunks;
+use super::tags::TagLists;
 
 /// The segments without an index, in order.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub(crate) struct Tails {
     tails: VecDeque<Tail>,
 }
 
-/// What a segment's index will say of its streams.
+/// What a segment's index will say of its streams and tags.
 #[derive(Debug)]
 pub(crate) struct Tail {
     pub(crate) sequence: SegmentSeq,
@@ -28,6 +30,7 @@ pub(crate) struct Tail {
     /// Behind its last position; of the segment that is written: beyond all.
     end: Position,
     lists: Chunks<List>,
+    tags: TagLists,
 }
 
 /// The events of a stream in a segment.
@@ -48,7 +51,8 @@ impl Tails {
     pub(crate) fn begin(&mut self, sequence: SegmentSeq, base: Position) {
         self.end(base);
         let end = Position::new(u64::MAX);
-        self.tails.push_back(Tail { sequence, base, end, lists: Chunks::default() });
+        let (lists, tags) = (Chunks::default(), TagLists::default());
+        self.tails.push_back(Tail { sequence, base, end, lists, tags });
     }
 
     /// Ends the segment begun last, which goes on no further; the next one may have no tail.
@@ -73,6 +77,13 @@ impl Tails {
     /// A segment's tail.
     pub(crate) fn of(&self, sequence: SegmentSeq) -> Option<&Tail> {
         self.tails.iter().find(|tail| tail.sequence == sequence)
+    }
+
+    /// Notes a tag of an event, which is in the last segment.
+    pub(crate) fn push_tag(&mut self, tag: NameHash, position: Position) {
+        if let Some(tail) = self.tails.back_mut() {
+            tail.tags.push(tag, position);
+        }
     }
 
     /// Notes a stream's next event, which is in the last segment. `last`: the stream's last event,
@@ -104,6 +115,11 @@ impl Tails {
 }
 
 impl Tail {
+    /// Its events by their tags.
+    pub(crate) fn tags(&self) -> &TagLists {
+        &self.tags
+    }
+
     /// The list at a place that the chain of a stream has led to.
     pub(crate) fn list(&self, place: u32) -> Option<&List> {
         self.lists.get(place as usize)

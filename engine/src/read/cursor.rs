@@ -240,6 +240,13 @@ impl BatchCursor {
         found.transpose().map(|found| found.map(|(_, found)| found))
     }
 
+    /// Walks these positions next.
+    pub(crate) fn restart(&mut self, range: Range<u64>) {
+        let end = Position::new(range.end).min(self.snapshot.end);
+        self.range = Position::new(range.start)..end;
+        self.state = State::Start;
+    }
+
     /// Ends the walk.
     pub(crate) fn stop(&mut self) {
         self.state = State::Done;

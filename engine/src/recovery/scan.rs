@@ -316,11 +316,15 @@ impl SegmentScan<'_> {
         check_distinct(&body, &numbers)?;
         let first = frame.header.first_position;
         for (at, event) in (0_u64..).zip(body.events()) {
-            let stream = event?.stream;
+            let event = event?;
+            let stream = event.stream;
             if let Some((hash, number)) = numbers.get_mut(stream as usize) {
                 let name = body.streams().name(stream)?;
                 let number = *number.get_or_insert_with(|| self.streams.find_or_add(*hash, name));
                 self.streams.push(number, first.plus(at));
+            }
+            for tag in event.tags {
+                self.streams.push_tag(self.index.hasher().tag(tag), first.plus(at));
             }
         }
         Ok(())

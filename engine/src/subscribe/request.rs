@@ -2,11 +2,14 @@
 //!
 //! Owns: [`Subscribe`], a builder. May call: source, subscription.
 
-use quipu_format::Position;
+use std::ops::RangeBounds;
+
+use quipu_format::{CommitTime, Position};
 
 use super::source::{Live, Source};
 use super::subscription::Subscription;
 use crate::read::filter::Filter;
+use crate::read::query::Query;
 
 /// A subscription to the log, to be narrowed down and then iterated over.
 ///
@@ -34,7 +37,7 @@ use crate::read::filter::Filter;
 pub struct Subscribe {
     live: Live,
     from: Position,
-    filter: Filter,
+    query: Query,
     progress_every: u64,
 }
 
@@ -43,24 +46,36 @@ const PROGRESS_EVERY: u64 = 4096;
 
 impl Subscribe {
     pub(crate) fn new(live: Live, from: Position) -> Self {
-        Self { live, from, filter: Filter::default(), progress_every: PROGRESS_EVERY }
+        Self { live, from, query: Query::default(), progress_every: PROGRESS_EVERY }
+    }
+
+    /// Only events that match this query, which takes the place of all that was asked for before.
+    pub fn matching(mut self, query: impl Into<Query>) -> Self {
+        self.query = query.into();
+        self
     }
 
     /// Only events of streams whose names begin so.
     pub fn stream_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.filter.stream_prefix = Some(prefix.into());
+        self.query = self.query.stream_prefix(prefix);
         self
     }
 
     /// Only events of this type; said several times, of one of these types.
     pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
-        self.filter.event_types.push(event_type.into());
+        self.query = self.query.event_type(event_type);
         self
     }
 
     /// Only events with this tag; said several times, with all of these tags.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
-        self.filter.tags.push(tag.into());
+        self.query = self.query.tag(tag);
+        self
+    }
+
+    /// Only events committed at these times ([`Query::committed`]).
+    pub fn committed(mut self, times: impl RangeBounds<CommitTime>) -> Self {
+        self.query = self.query.committed(times);
         self
     }
 
@@ -73,7 +88,8 @@ impl Subscribe {
 
     /// Begins.
     pub fn start(self) -> Subscription {
-        let Self { live, from, filter, progress_every } = self;
+        let Self { live, from, query, progress_every } = self;
+        let filter = Filter::new(query, live.index.hasher());
         let source =
             Source::Log { filter, position: from, events: None, end: from, window: progress_every };
         Subscription::new(live, source, progress_every)

@@ -11,7 +11,7 @@ use quipu_format::{Position, Version};
 use super::notifier::Notifier;
 use crate::error::ReadError;
 use crate::index::StreamIndex;
-use crate::read::events::{Read, ReadEvents};
+use crate::read::events::ReadEvents;
 use crate::read::filter::Filter;
 use crate::read::recorded::RecordedEvent;
 use crate::read::snapshot::Snapshot;
@@ -45,7 +45,8 @@ impl Live {
 #[derive(Debug)]
 pub(crate) enum Source {
     Log {
-        filter: Filter,
+        /// `None`: all pass.
+        filter: Option<Arc<Filter>>,
         /// All below has been given, or was not asked for.
         position: Position,
         events: Option<ReadEvents>,
@@ -87,14 +88,14 @@ impl Source {
             Self::Log { filter, position, events, end, window } => {
                 let reading = events.get_or_insert_with(|| {
                     let snapshot = live.snapshot();
-                    *end = match filter.is_open() {
-                        true => snapshot.end,
-                        false => snapshot
+                    *end = match filter {
+                        None => snapshot.end,
+                        Some(_) => snapshot
                             .end
                             .min(Position::new(position.as_u64().saturating_add(*window))),
                     };
                     let range = position.as_u64()..end.as_u64();
-                    Read::new(snapshot, range).with_filter(filter.clone()).into_iter()
+                    ReadEvents::new(snapshot, (&live.index, filter.clone()), range, false, u64::MAX)
                 });
                 match reading.next() {
                     Some(event) => {

@@ -7,6 +7,7 @@ use quipu::{Log, ReadError, ReadErrorKind, RecordedEvent, Version};
 
 use crate::model::{Model, Placed, Submitted};
 use crate::script::{STREAMS, stream_name};
+use crate::sought::Sought;
 use crate::violation::Violation;
 
 /// How many batches of the model's history are in the log: at least `least` of them, whole, in
@@ -37,6 +38,10 @@ pub fn found(log: &Log, model: &Model, least: usize) -> Result<usize, Violation>
             if event.stream() != stream_name(submitted.stream) || event.id() != submitted.id {
                 return Err(differs("streams or ids"));
             }
+            let traits = submitted.traits;
+            if event.event_type() != traits.event_type() || !event.tags().iter().eq(traits.tags()) {
+                return Err(differs("types or tags"));
+            }
             if event.payload() != submitted.payload {
                 return Err(differs("payloads"));
             }
@@ -66,6 +71,12 @@ pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violatio
     same("forward", log.read(..).into_iter(), &all)?;
     let reversed: Vec<_> = all.iter().rev().copied().collect();
     same("backward", log.read(..).backward().into_iter(), &reversed)?;
+    for sought in Sought::several() {
+        let read = || log.read(..).matching(sought.query());
+        let how = format!("{}", sought.query());
+        same(&how, read().into_iter(), &matching(sought, &all))?;
+        same(&how, read().backward().into_iter(), &matching(sought, &reversed))?;
+    }
     for ((number, stream), head) in (0_u8..).zip(STREAMS).zip(model.heads_of(batches)) {
         let read = log.read_stream(stream, ..);
         let told = [read.current_version(), log.stream_version(stream)];
@@ -136,6 +147,12 @@ pub fn truthful(log: &Log, model: &Model) -> Result<Readable, Violation> {
     let reversed: Vec<_> = all.iter().rev().copied().collect();
     same_so_far("forward", log.read(..).into_iter(), &all)?;
     same_so_far("backward", log.read(..).backward().into_iter(), &reversed)?;
+    for sought in Sought::several() {
+        let read = || log.read(..).matching(sought.query());
+        let how = format!("{}", sought.query());
+        same_so_far(&how, read().into_iter(), &matching(sought, &all))?;
+        same_so_far(&how, read().backward().into_iter(), &matching(sought, &reversed))?;
+    }
     for (number, stream) in (0_u8..).zip(STREAMS) {
         let of_stream: Vec<_> =
             all.iter().filter(|event| event.submitted.stream == number).copied().collect();
@@ -189,6 +206,12 @@ struct Expected<'a> {
     submitted: &'a Submitted,
 }
 
+/// Those that a query matches, in their order.
+fn matching<'a>(sought: Sought, events: &[&'a Expected<'a>]) -> Vec<&'a Expected<'a>> {
+    let matches = |event: &&&Expected<'_>| sought.matches(event.submitted.traits);
+    events.iter().filter(matches).copied().collect()
+}
+
 fn events_of(placed: &Placed) -> impl Iterator<Item = Expected<'_>> {
     let versions = placed.submission.events.iter().zip(placed.versions.iter());
     versions.zip(placed.first..).map(|((submitted, version), position)| Expected {
@@ -214,6 +237,8 @@ fn same<E: std::fmt::Display>(
             && event.version().as_u64() == *version
             && event.stream() == stream_name(submitted.stream)
             && event.id() == submitted.id
+            && event.event_type() == submitted.traits.event_type()
+            && event.tags().iter().eq(submitted.traits.tags())
             && event.payload() == submitted.payload;
         if !is_same {
             return Err(wrong(format!("another event at position {position}")));

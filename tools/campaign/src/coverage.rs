@@ -81,6 +81,8 @@ impl Coverage {
     pub fn not_acknowledged(&mut self, error: &AppendError) {
         let (name, branch) = match error {
             AppendError::PreconditionFailed(_) => ("PreconditionFailed", ""),
+            AppendError::QueryMatched { .. } => ("QueryMatched", ""),
+            AppendError::NotJudged(_) => ("NotJudged", ""),
             AppendError::InvalidBatch(_) => ("InvalidBatch", ""),
             AppendError::TooLarge { .. } => ("TooLarge", ""),
             AppendError::Full(error) => ("Full", error.operation()),
@@ -201,6 +203,7 @@ pub const EXPECTED: &[Row] = &[
     row("append", "Poisoned", "sync"),
     row("append", "Poisoned", "write a batch to"),
     row("append", "PreconditionFailed", ""),
+    row("append", "QueryMatched", ""),
     row("append", "ReadOnly", ""),
     row("append", "TooLarge", ""),
     row("index", "made", ""),

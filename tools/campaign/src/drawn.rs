@@ -9,6 +9,7 @@ use crate::draw::Draw;
 use crate::script::{
     Draft, DraftEvent, End, Expectation, Life, Mishap, Misuse, STREAMS, Script, Step,
 };
+use crate::sought::{Since, Sought, Traits};
 
 impl Script {
     /// Draws a script. `mishaps`: whether calls are made to fail.
@@ -112,14 +113,19 @@ impl Draft {
                 }
             }
         }
-        Self { events, expectations, durability: draw_durability(draw), idempotent }
+        let queries = draw_queries(draw);
+        Self { events, expectations, queries, durability: draw_durability(draw), idempotent }
     }
 
     /// A batch without events.
     fn check(draw: &mut impl Draw) -> Self {
-        let expectations = vec![(draw_stream(draw), Expectation::draw(draw))];
+        let queries = draw_queries(draw);
+        let expectations = match queries.is_empty() {
+            true => vec![(draw_stream(draw), Expectation::draw(draw))],
+            false => Vec::new(),
+        };
         let durability = draw_durability(draw);
-        Self { events: Vec::new(), expectations, durability, idempotent: false }
+        Self { events: Vec::new(), expectations, queries, durability, idempotent: false }
     }
 }
 
@@ -130,7 +136,8 @@ impl DraftEvent {
             1 => 0,
             _ => draw.below(200),
         };
-        Self { stream: draw_stream(draw), payload_bytes: payload_bytes as u16 }
+        let (stream, traits) = (draw_stream(draw), Traits::draw(draw));
+        Self { stream, traits, payload_bytes: payload_bytes as u16 }
     }
 }
 
@@ -147,6 +154,12 @@ impl Expectation {
             _ => Self::Right,
         }
     }
+}
+
+/// Often none.
+fn draw_queries(draw: &mut impl Draw) -> Vec<(Sought, Since)> {
+    let count = if draw.one_in(3) { draw.between(1, 2) } else { 0 };
+    (0..count).map(|_| (Sought::draw(draw), Since::draw(draw))).collect()
 }
 
 fn draw_stream(draw: &mut impl Draw) -> u8 {

@@ -18,6 +18,7 @@ use crate::explore::Explorer;
 use crate::parallel::{Cases, FirstFailure};
 use crate::run::{play, run};
 use crate::script::{Draft, DraftEvent, End, Expectation, Life, Script, Step};
+use crate::sought::{Item, Since, Sought, Traits};
 use crate::tally::Tally;
 use crate::violation::Found;
 
@@ -177,8 +178,14 @@ fn life(steps: Vec<Step>, end: End) -> Life {
 
 fn batch(events: u8, payload_bytes: u16) -> Step {
     Step::Append(Draft {
-        events: (0..events).map(|stream| DraftEvent { stream, payload_bytes }).collect(),
+        events: (0..events)
+            .map(|stream| {
+                let traits = Traits { kind: stream, tags: 1 + stream };
+                DraftEvent { stream, traits, payload_bytes }
+            })
+            .collect(),
         expectations: vec![(0, Expectation::Right)],
+        queries: vec![(Sought { item: Item { kinds: 0, tags: 1 }, or: None }, Since::LastMatch)],
         durability: Durability::Sync,
         idempotent: false,
     })

@@ -22,6 +22,7 @@ use crate::draw::Draw;
 use crate::effort::Effort;
 use crate::model::{Model, Submission, Submitted};
 use crate::script::STREAMS;
+use crate::sought::{Sought, Traits};
 use crate::survivors::{Subsets, describe, sample};
 use crate::tally::Tally;
 use crate::violation::{Found, Violation};
@@ -237,9 +238,10 @@ impl Explorer {
         let mut model = model.clone();
         model.reopened(count);
         for number in 0..self.rng.below(4) {
-            let submission = self.small_batch(number);
+            let submission = self.small_batch(number, log.end().as_u64());
             let answer = log.append(submission.batch());
-            let refusal = answer.as_ref().err().map(ToString::to_string);
+            let refusal = answer.as_ref().err().filter(|error| error.failed_queries().is_empty());
+            let refusal = refusal.map(ToString::to_string);
             model.answered(&submission, &answer)?;
             if let Some(refusal) = refusal {
                 let what = format!("an append after recovery failed: {refusal}");
@@ -259,16 +261,21 @@ impl Explorer {
         Ok(())
     }
 
-    fn small_batch(&mut self, number: u64) -> Submission {
+    fn small_batch(&mut self, number: u64, end: u64) -> Submission {
         let events = (0..self.rng.between(1, 2)).map(|_| Submitted {
             stream: self.rng.below(STREAMS.len() as u64) as u8,
             id: None,
+            traits: Traits::draw(&mut self.rng),
             payload: [&b"went on"[..], &number.to_le_bytes(), &vec![7; self.rng.usize(0..300)]]
                 .concat(),
         });
         let events = events.collect();
         let durability = if self.rng.one_in(3) { Durability::Buffered } else { Durability::Sync };
-        Submission { events, expectations: vec![], durability, idempotent: false }
+        let queries = match self.rng.one_in(2) {
+            true => vec![(Sought::draw(&mut self.rng), self.rng.below(end + 2))],
+            false => vec![],
+        };
+        Submission { events, expectations: vec![], queries, durability, idempotent: false }
     }
 }
 

@@ -33,6 +33,7 @@ pub mod run;
 pub mod script;
 pub mod shrink;
 pub mod sites;
+pub mod sought;
 pub mod survivors;
 pub mod tally;
 pub mod told;

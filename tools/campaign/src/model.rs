@@ -10,11 +10,12 @@
 use std::sync::Arc;
 
 use quipu::{
-    AppendError, Batch, Durability, Event, EventId, ExpectedVersion, FailedPrecondition, Outcome,
-    Position, Receipt, StreamHead, Version,
+    AppendError, Batch, Durability, EventId, ExpectedVersion, FailedPrecondition, FailedQuery,
+    Outcome, Position, Receipt, StreamHead, Version,
 };
 
 use crate::script::{STREAMS, stream_name};
+use crate::sought::{Since, Sought, Traits};
 use crate::violation::Violation;
 
 /// An event as it was submitted.
@@ -22,6 +23,8 @@ use crate::violation::Violation;
 pub struct Submitted {
     /// Its stream, by number.
     pub stream: u8,
+    /// Its type and tags.
+    pub traits: Traits,
     /// Its id.
     pub id: Option<EventId>,
     /// Its payload: no two events of a script have the same.
@@ -35,6 +38,8 @@ pub struct Submission {
     pub events: Vec<Submitted>,
     /// Its preconditions, for streams by number.
     pub expectations: Vec<(u8, ExpectedVersion)>,
+    /// What is to be nowhere from a position on.
+    pub queries: Vec<(Sought, u64)>,
     /// When it is acknowledged.
     pub durability: Durability,
     /// Whether it may be repeated.
@@ -50,6 +55,25 @@ pub struct Placed {
     pub first: u64,
     /// The version of each of its events.
     pub versions: Arc<[u64]>,
+}
+
+/// Which preconditions do not hold.
+#[derive(Debug)]
+struct Failed {
+    streams: Vec<FailedPrecondition>,
+    queries: Vec<FailedQuery>,
+}
+
+impl Failed {
+    fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.queries.is_empty()
+    }
+
+    fn is_what_is_told_by(&self, error: &AppendError) -> bool {
+        !self.is_empty()
+            && error.failed_preconditions() == self.streams
+            && error.failed_queries() == self.queries
+    }
 }
 
 /// What the log must be.
@@ -76,8 +100,11 @@ impl Submission {
         for (stream, expected) in &self.expectations {
             batch = batch.expect(stream_name(*stream), *expected);
         }
+        for (sought, after) in &self.queries {
+            batch = batch.expect_none(sought.query(), Position::new(*after));
+        }
         for event in &self.events {
-            let mut given = Event::new("T", &event.payload[..]);
+            let mut given = event.traits.event(&event.payload);
             if let Some(id) = event.id {
                 given = given.id(id);
             }
@@ -151,8 +178,8 @@ impl Model {
         match answer {
             Ok(receipt) if receipt.replayed() => self.replayed(submission, receipt, &failed),
             Ok(receipt) => self.committed(submission, receipt, &failed),
-            Err(AppendError::PreconditionFailed(told)) => {
-                check(told[..] == failed[..], || {
+            Err(told @ (AppendError::PreconditionFailed(_) | AppendError::QueryMatched { .. })) => {
+                check(failed.is_what_is_told_by(told), || {
                     format!("told {told:?} failed, in truth {failed:?}")
                 })?;
                 let there = submission.idempotent && self.find(submission).is_some();
@@ -197,7 +224,7 @@ impl Model {
         &mut self,
         submission: &Submission,
         receipt: &Receipt,
-        failed: &[FailedPrecondition],
+        failed: &Failed,
     ) -> Result<(), Violation> {
         check(submission.idempotent && !failed.is_empty(), || {
             "replayed without a cause".to_owned()
@@ -218,7 +245,7 @@ impl Model {
         &mut self,
         submission: &Submission,
         receipt: &Receipt,
-        failed: &[FailedPrecondition],
+        failed: &Failed,
     ) -> Result<(), Violation> {
         check(failed.is_empty(), || format!("committed, although {failed:?} do not hold"))?;
         let (told, end) = (receipt.first_position().as_u64(), self.end);
@@ -255,13 +282,38 @@ impl Model {
     }
 
     /// Which preconditions do not hold, as the log should tell.
-    fn failed(&self, submission: &Submission) -> Vec<FailedPrecondition> {
+    fn failed(&self, submission: &Submission) -> Failed {
         let failed = |(stream, expected): &(u8, ExpectedVersion)| {
             let actual = self.head(*stream);
             let (stream, expected) = (stream_name(*stream).to_owned(), *expected);
             (!expected.holds(actual)).then_some(FailedPrecondition { stream, expected, actual })
         };
-        submission.expectations.iter().filter_map(failed).collect()
+        let streams = submission.expectations.iter().filter_map(failed).collect();
+        let matched = |(sought, after): &(Sought, u64)| {
+            let position = self.matched(*sought).find(|position| position >= after)?;
+            let (after, position) = (Position::new(*after), Position::new(position));
+            Some(FailedQuery { query: sought.query(), after, position })
+        };
+        Failed { streams, queries: submission.queries.iter().filter_map(matched).collect() }
+    }
+
+    /// The positions of all events that a query matches, by a look at every one.
+    fn matched(&self, sought: Sought) -> impl DoubleEndedIterator<Item = u64> {
+        self.history.iter().flat_map(move |placed| {
+            let events = placed.submission.events.iter().enumerate();
+            let matching = events.filter(move |(_, event)| sought.matches(event.traits));
+            matching.map(|(at, _)| placed.first + at as u64)
+        })
+    }
+
+    /// A position relative to the log as it is now.
+    #[must_use]
+    pub fn since(&self, sought: Sought, since: Since) -> u64 {
+        match since {
+            Since::Position(position) => u64::from(position),
+            Since::BeforeEnd(events) => self.end.saturating_sub(u64::from(events)),
+            Since::LastMatch => self.matched(sought).next_back().map_or(0, |last| last + 1),
+        }
     }
 
     /// A judgement under `Sync` is told only when what it speaks of is durable.
@@ -271,7 +323,13 @@ impl Model {
         }
         let named = submission.expectations.iter().filter_map(|(stream, _)| self.head(*stream));
         // Its own events are durable with the batch itself.
-        let Some(last) = named.map(|head| head.position.as_u64()).max() else { return };
+        let streams = named.map(|head| head.position.as_u64() + 1);
+        let queries = submission.queries.iter().map(|(sought, after)| {
+            let matched = self.matched(*sought).find(|position| position >= after);
+            matched.map_or((*after).min(self.end), |position| position + 1)
+        });
+        let spoken_of = streams.chain(queries).max().unwrap_or(0);
+        let Some(last) = spoken_of.checked_sub(1) else { return };
         let behind = self.history.partition_point(|placed| placed.first <= last);
         self.durable = self.durable.max(behind);
     }

@@ -15,6 +15,7 @@ use crate::effort::Effort;
 use crate::explore::Explorer;
 use crate::model::{Model, Submission, Submitted};
 use crate::script::{Draft, End, Expectation, Life, Misuse, Script, Step};
+use crate::sought::{Since, Sought, Traits};
 use crate::survivors::{describe, sample};
 use crate::told::Told;
 use crate::violation::{Found, Violation};
@@ -145,10 +146,11 @@ impl<'a> Runner<'a> {
         self.told.begin(false);
         let log = self.open(&options, false)?.ok_or_else(|| refused("it failed"))?;
         for stream in 0..3 {
-            let events = vec![self.event(stream, 100, false)];
+            let events = vec![self.event(stream, Traits { kind: stream, tags: 1 }, 100, false)];
             let step = Submission {
                 events,
                 expectations: Vec::new(),
+                queries: Vec::new(),
                 durability: quipu::Durability::Sync,
                 idempotent: false,
             };
@@ -364,24 +366,34 @@ impl<'a> Runner<'a> {
 
     /// Makes a draft a batch, given what is there.
     fn submission(&mut self, draft: &Draft) -> Submission {
-        let Draft { events, expectations, durability, idempotent } = draft;
+        let Draft { events, expectations, queries, durability, idempotent } = draft;
         let expected = |(stream, expectation): &(u8, Expectation)| {
             (*stream, self.expected(*stream, *expectation))
         };
         let expectations = expectations.iter().map(expected).collect();
         let event = |event: &crate::script::DraftEvent| {
-            self.event(event.stream, event.payload_bytes, *idempotent)
+            self.event(event.stream, event.traits, event.payload_bytes, *idempotent)
         };
         let events = events.iter().map(event).collect();
-        Submission { events, expectations, durability: *durability, idempotent: *idempotent }
+        let since =
+            |(sought, since): &(Sought, Since)| (*sought, self.model.since(*sought, *since));
+        let queries = queries.iter().map(since).collect();
+        let (durability, idempotent) = (*durability, *idempotent);
+        Submission { events, expectations, queries, durability, idempotent }
     }
 
-    fn event(&mut self, stream: u8, payload_bytes: u16, with_id: bool) -> Submitted {
+    fn event(
+        &mut self,
+        stream: u8,
+        traits: Traits,
+        payload_bytes: u16,
+        with_id: bool,
+    ) -> Submitted {
         self.serial += 1;
         let mut payload = self.serial.to_le_bytes().to_vec();
         payload.resize(8 + usize::from(payload_bytes), self.serial as u8);
         let id = with_id.then(|| EventId::from(u128::from(self.serial)));
-        Submitted { stream, id, payload }
+        Submitted { stream, traits, id, payload }
     }
 
     fn expected(&self, stream: u8, expectation: Expectation) -> ExpectedVersion {

@@ -1,6 +1,6 @@
 //! What is done to a log, from its first opening to its last, as a plain list.
 //!
-//! Owns: [`Script`] and its parts. Calls nothing. A script says things relative to the log ("the
+//! Owns: [`Script`] and its parts. May call: sought. A script says things relative to the log ("the
 //! right version"), so that it still makes sense when a part of it is taken out. It prints as text
 //! that a person can follow.
 
@@ -8,6 +8,8 @@ use std::fmt;
 
 use quipu::sim::{Errno, FaultPlan, Operation, SimDisk};
 use quipu::{Durability, Preparation, StoreMode};
+
+use crate::sought::{Since, Sought, Traits};
 
 /// Several lives of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +105,8 @@ pub struct Draft {
     pub events: Vec<DraftEvent>,
     /// Its preconditions, for streams by number.
     pub expectations: Vec<(u8, Expectation)>,
+    /// What is to be nowhere from some position on.
+    pub queries: Vec<(Sought, Since)>,
     /// When it is acknowledged.
     pub durability: Durability,
     /// Whether it may be repeated; its events have ids then.
@@ -114,6 +118,8 @@ pub struct Draft {
 pub struct DraftEvent {
     /// Its stream, by number.
     pub stream: u8,
+    /// Its type and tags.
+    pub traits: Traits,
     /// The length of its payload, beyond a serial number of 8 bytes.
     pub payload_bytes: u16,
 }
@@ -155,9 +161,10 @@ impl Draft {
     /// A durable batch that takes half of the smallest segment.
     #[must_use]
     pub fn large() -> Self {
-        let events = vec![DraftEvent { stream: 0, payload_bytes: 1900 }];
-        let (expectations, durability) = (Vec::new(), Durability::Sync);
-        Self { events, expectations, durability, idempotent: false }
+        let traits = Traits::default();
+        let events = vec![DraftEvent { stream: 0, traits, payload_bytes: 1900 }];
+        let (expectations, queries) = (Vec::new(), Vec::new());
+        Self { events, expectations, queries, durability: Durability::Sync, idempotent: false }
     }
 }
 
@@ -225,14 +232,17 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, expectations, durability, idempotent } = self;
+        let Self { events, expectations, queries, durability, idempotent } = self;
         let idempotent = if *idempotent { " idempotent" } else { "" };
         write!(f, "append{idempotent} {durability:?}")?;
         for (stream, expectation) in expectations {
             write!(f, ", expect {} {expectation:?}", stream_name(*stream))?;
         }
-        for DraftEvent { stream, payload_bytes } in events {
-            write!(f, ", {} +{payload_bytes}", stream_name(*stream))?;
+        for (sought, since) in queries {
+            write!(f, ", expect none of {} since {since:?}", sought.query())?;
+        }
+        for DraftEvent { stream, traits, payload_bytes } in events {
+            write!(f, ", {} {traits} +{payload_bytes}", stream_name(*stream))?;
         }
         Ok(())
     }

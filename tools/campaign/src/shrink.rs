@@ -6,6 +6,7 @@
 use quipu::Durability;
 
 use crate::script::{Draft, Life, Script, Step};
+use crate::sought::Traits;
 
 /// The smallest script that it comes to for which `fails` still gives something, and that.
 /// Tries at most `attempts` scripts.
@@ -87,13 +88,18 @@ fn smaller_drafts(draft: &Draft) -> Vec<Draft> {
     let mut keep = |change: &dyn Fn(&mut Draft)| {
         let mut less = draft.clone();
         change(&mut less);
-        if less != *draft && !(less.events.is_empty() && less.expectations.is_empty()) {
+        if less != *draft
+            && !(less.events.is_empty() && less.expectations.is_empty() && less.queries.is_empty())
+        {
             found.push(less);
         }
     };
     keep(&|less| less.events.truncate(1));
     keep(&|less| less.idempotent = false);
     keep(&|less| less.expectations.clear());
+    keep(&|less| less.queries.clear());
+    keep(&|less| less.queries.truncate(1));
+    keep(&|less| less.events.iter_mut().for_each(|event| event.traits = Traits::default()));
     keep(&|less| less.events.iter_mut().for_each(|event| event.payload_bytes = 0));
     keep(&|less| less.events.iter_mut().for_each(|event| event.stream = 0));
     keep(&|less| less.durability = Durability::Buffered);
@@ -123,6 +129,6 @@ mod tests {
         assert!(small.lives[0].steps.len() == 1 && small.lives[0].mishaps.is_empty());
         let Step::Append(draft) = &small.lives[0].steps[0] else { panic!("{small}") };
         assert!(draft.events.iter().any(|event| event.payload_bytes > 1000));
-        assert!(draft.expectations.is_empty() && !draft.idempotent);
+        assert!(draft.expectations.is_empty() && draft.queries.is_empty() && !draft.idempotent);
     }
 }

@@ -9,7 +9,7 @@ use super::world::{World, join, options};
 use super::{explore, run};
 use crate::sim::Survivors;
 use crate::sync::time::{self, Pace};
-use crate::{Batch, Durability, Event, EventId, ExpectedVersion, Log, Options, Position};
+use crate::{Batch, Durability, Event, EventId, ExpectedVersion, Log, Options, Position, Query};
 
 /// Two callers append in ways that are drawn, another thread reads.
 fn callers_and_a_reader(options: Options) {
@@ -76,6 +76,33 @@ fn of_callers_with_the_same_expectation_one_wins() {
             });
         let wins = join(callers);
         assert_eq!(wins.iter().filter(|won| **won).count(), 1, "{wins:?}");
+        assert_eq!(world.log.end(), Position::new(1));
+        world.log.close().unwrap();
+    });
+}
+
+#[test]
+fn of_callers_with_the_same_query_one_wins() {
+    explore(Pace::Jumping, || {
+        let world = World::open(options());
+        let callers =
+            [Durability::Sync, Durability::Buffered, Durability::Sync].map(|durability| {
+                world.spawn("caller", move |world| {
+                    let query = Query::new().tag("one").event_type("T");
+                    let batch = Batch::new().expect_none(query, Position::ZERO);
+                    let batch = batch.event("s", Event::new("T", "").tag("one"));
+                    let answer = world.log.append(batch.durability(durability));
+                    let left = world.disk.if_rebooted(&Survivors::None);
+                    let is_durable = durability == Durability::Sync;
+                    (answer.is_ok(), is_durable.then_some(left))
+                })
+            });
+        let answers = join(callers);
+        assert_eq!(answers.iter().filter(|(won, _)| *won).count(), 1);
+        for left in answers.iter().filter_map(|(_, left)| left.as_ref()) {
+            let log = Log::open_simulated_read_only(left, options()).unwrap();
+            assert_eq!(log.end(), Position::new(1), "what won, or was lost to, is durable");
+        }
         assert_eq!(world.log.end(), Position::new(1));
         world.log.close().unwrap();
     });

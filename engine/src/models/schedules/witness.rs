@@ -134,7 +134,9 @@ fn speaks_of(answer: &Result<Receipt, AppendError>) -> Position {
         Ok(receipt) => receipt.last_position().plus(1),
         Err(error) => {
             let judged = error.failed_preconditions().iter().filter_map(|failed| failed.actual);
-            judged.map(|head| head.position.plus(1)).max().unwrap_or_default()
+            let matched = error.failed_queries().iter().map(|failed| failed.position);
+            let spoken_of = judged.map(|head| head.position).chain(matched);
+            spoken_of.map(|position| position.plus(1)).max().unwrap_or_default()
         }
     }
 }
