@@ -19,7 +19,8 @@
 //! Steps 1 to 3 add nothing that was not accepted, and steps 4 and 5 take away nothing that was.
 //! The mark is there for a failed sync, after which the page cache shows zeros that the device does
 //! not have: the next recovery meets it and stores every zero again. Without it stale frames could
-//! come back behind a header that is made again just as it was.
+//! come back behind a header that is made again just as it was. Where step 5 itself fails, a mark may
+//! come back alone, at the start of an unused segment: the next recovery clears it.
 
 use std::sync::Arc;
 
