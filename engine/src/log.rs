@@ -1,30 +1,27 @@
 //! The log as a caller holds it.
 //!
 //! Owns: [`Log`], a cheap handle, and what all handles share. May call: everything below it:
-//! recovery, append, read. Puts the parts together and holds no logic of its own.
-//!
-//! Invariant: the directory's lock is held until the writer has ended, in whatever way.
+//! recovery, append, read. Holds no logic of its own.
+
+mod closer;
+mod directory;
+mod open;
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::Arc;
 
+use closer::Closer;
 use quipu_format::{Position, Version};
 
 use crate::append::batch::{Batch, PreparedBatch, PreparedQuery};
-use crate::append::committer::Committer;
 use crate::append::expected::ExpectedVersion;
-use crate::append::pipeline::{Limits, Pipeline};
-use crate::append::publisher::Publisher;
+use crate::append::pipeline::Pipeline;
 use crate::append::receipt::Receipt;
 use crate::append::ticket::Ticket;
-use crate::append::writer::WriterThreads;
-use crate::environment::Environment;
 use crate::error::{AppendError, OpenError};
 use crate::index::StreamIndex;
-use crate::index::indexer::Indexer;
 use crate::options::Options;
 use crate::read::batches::Batches;
 use crate::read::events::{Read, first_match};
@@ -32,18 +29,12 @@ use crate::read::range::half_open;
 use crate::read::snapshot::Snapshot;
 use crate::read::stream::ReadStream;
 use crate::recovery::report::RecoveryReport;
-use crate::recovery::{Recovered, RecoveredWriter, recover, recover_read_only};
 use crate::segment::set::SegmentSet;
-use crate::segment::source::{Background, Inline, SegmentSource};
 use crate::segment::writer::frame_bytes_max;
-use crate::storage::latch::Latch;
-use crate::storage::os::OsDirectory;
-use crate::storage::{Directory, DirectoryLock, IoError, LockError};
 use crate::subscribe::notifier::Notifier;
 use crate::subscribe::request::Subscribe;
 use crate::subscribe::source::{Live, Source};
 use crate::subscribe::subscription::Subscription;
-use crate::sync::{Mutex, channel};
 use crate::watermark::Watermarks;
 
 /// A log, open for writing and reading or for reading only.
@@ -88,20 +79,6 @@ struct Shared {
     pipeline: Option<Arc<Pipeline>>,
     /// Whether batches are committed on the caller's thread, there being no other.
     threadless: bool,
-}
-
-/// Ends the writer.
-struct Closer {
-    pipeline: Option<Arc<Pipeline>>,
-    notifier: Arc<Notifier>,
-    threadless: bool,
-    running: Mutex<Option<Running>>,
-}
-
-/// What has to be ended, in the order of the fields.
-struct Running {
-    threads: Option<WriterThreads>,
-    lock: Box<dyn DirectoryLock>,
 }
 
 impl Log {
@@ -296,44 +273,6 @@ impl Log {
         &self.shared.report
     }
 
-    pub(crate) fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
-        options.check()?;
-        let directory = os_directory(path, options.create)?;
-        Self::open_on(directory, options, Environment::System, false)
-    }
-
-    /// Opens a log on the simulated disk. Everything is done on the caller's thread, times are
-    /// counted, and a new log's id comes from the disk's seed: the same calls on the same disk have
-    /// the same effects, one by one, byte by byte.
-    ///
-    /// # Errors
-    /// [`OpenError`], as for [`Log::open`].
-    #[cfg(feature = "sim")]
-    pub fn open_simulated(
-        disk: &crate::storage::sim::SimDisk,
-        options: Options,
-    ) -> Result<Self, OpenError> {
-        options.check()?;
-        let ticks = std::sync::atomic::AtomicU64::new(1);
-        let environment = Environment::Repeatable { ticks, log_id: disk.draw_log_id() };
-        Self::open_on(Arc::new(disk.clone()), options, environment, true)
-    }
-
-    /// Opens a log on the simulated disk for reading only.
-    ///
-    /// # Errors
-    /// [`OpenError`], as for [`Log::open_read_only`].
-    #[cfg(feature = "sim")]
-    pub fn open_simulated_read_only(
-        disk: &crate::storage::sim::SimDisk,
-        options: Options,
-    ) -> Result<Self, OpenError> {
-        options.check()?;
-        let directory: Arc<dyn Directory> = Arc::new(disk.clone());
-        let recovered = recover_read_only(&directory, &options, &Environment::System)?;
-        Self::start(recovered, None, options, Environment::System, true)
-    }
-
     /// Lets time pass on the simulated disk: does what is due after
     /// [`Options::idle_mark_after`] without appends. Does nothing for other logs.
     #[cfg(feature = "sim")]
@@ -341,67 +280,6 @@ impl Log {
         if let Some(pipeline) = self.shared.pipeline.as_ref().filter(|_| self.shared.threadless) {
             pipeline.quiet_in_place();
         }
-    }
-
-    pub(crate) fn open_on(
-        directory: Arc<dyn Directory>,
-        options: Options,
-        environment: Environment,
-        threadless: bool,
-    ) -> Result<Self, OpenError> {
-        let lock = lock(&*directory)?;
-        let recovered = recover(&directory, &options, &environment)?;
-        Self::start(recovered, Some(lock), options, environment, threadless)
-    }
-
-    pub(crate) fn open_read_only_with(path: &Path, options: Options) -> Result<Self, OpenError> {
-        options.check()?;
-        let directory = os_directory(path, false)?;
-        let recovered = recover_read_only(&directory, &options, &Environment::System)?;
-        Self::start(recovered, None, options, Environment::System, false)
-    }
-
-    /// Builds the parts around a finished recovery. Without it there is no writer.
-    fn start(
-        recovered: Recovered,
-        lock: Option<Box<dyn DirectoryLock>>,
-        options: Options,
-        environment: Environment,
-        threadless: bool,
-    ) -> Result<Self, OpenError> {
-        let Recovered { report, segments: listed, index, end, synced, writer } = recovered;
-        let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
-        let index = Arc::new(index);
-        let segments = Arc::clone(index.segments());
-        segments.put(listed);
-        let notifier = Arc::new(Notifier::default());
-        let pipeline = match writer {
-            None => None,
-            Some(writer) => Some(pipeline(
-                writer,
-                (&index, &segments, &watermarks, &notifier),
-                &options,
-                environment,
-                threadless,
-            )?),
-        };
-        let threads = match &pipeline {
-            Some(pipeline) if !threadless => {
-                let started = WriterThreads::start(pipeline);
-                Some(started.map_err(|error| IoError::new("start", "the writer", error))?)
-            }
-            _ => None,
-        };
-        let running = lock.map(|lock| Running { threads, lock });
-        let closer = Closer {
-            pipeline: pipeline.clone(),
-            notifier: Arc::clone(&notifier),
-            threadless,
-            running: Mutex::new(running),
-        };
-        let shared =
-            Shared { index, segments, watermarks, notifier, report, options, pipeline, threadless };
-        Ok(Self { shared: Arc::new(shared), closer: Arc::new(closer) })
     }
 
     /// Encodes and checks a batch on the caller's thread.
@@ -418,8 +296,8 @@ impl Log {
         Ok((pipeline, prepared))
     }
 
-    /// Searches what is committed for what a batch's queries are not to match, on the caller's thread: so
-    /// that the writer has to look at what comes meanwhile alone.
+    /// Searches what is committed for what a batch's queries are not to match, on the caller's
+    /// thread: so that the writer has to look at what comes meanwhile alone.
     fn search(&self, batch: &mut PreparedBatch) -> Result<(), AppendError> {
         for PreparedQuery { filter, searched_to, found, .. } in &mut batch.queries {
             let snapshot = self.snapshot();
@@ -463,137 +341,5 @@ impl fmt::Debug for Log {
             .field("synced_end", &self.synced_end())
             .field("read_only", &self.shared.pipeline.is_none())
             .finish_non_exhaustive()
-    }
-}
-
-impl Closer {
-    fn close(&self) -> Result<(), AppendError> {
-        let answer = self.end();
-        // Subscriptions give what was committed, and end.
-        self.notifier.close();
-        answer
-    }
-
-    fn end(&self) -> Result<(), AppendError> {
-        let mut running = self.running.lock();
-        let (Some(pipeline), Some(Running { threads, lock })) = (&self.pipeline, running.take())
-        else {
-            // Closed by another handle, or open for reading only: nothing to end.
-            return self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.check());
-        };
-        let answer = match self.threadless {
-            true => pipeline.close_in_place(),
-            false => pipeline.submit_close().wait_for_answer(),
-        };
-        if let Some(threads) = threads {
-            threads.join();
-        }
-        // Segments are prepared in the background until here.
-        pipeline.release();
-        drop(lock);
-        answer.map(drop)
-    }
-}
-
-impl Drop for Closer {
-    fn drop(&mut self) {
-        // Whoever wants to know how it went calls `Log::close`.
-        let _ = self.close();
-    }
-}
-
-/// Builds the data path of appends.
-fn pipeline(
-    writer: RecoveredWriter,
-    (index, segments, watermarks, notifier): (
-        &Arc<StreamIndex>,
-        &Arc<SegmentSet>,
-        &Arc<Watermarks>,
-        &Arc<Notifier>,
-    ),
-    options: &Options,
-    environment: Environment,
-    threadless: bool,
-) -> Result<Arc<Pipeline>, OpenError> {
-    let RecoveredWriter { active, header, preparer } = writer;
-    let latch = Arc::new(Latch::new());
-    let indexer = Box::new(Indexer::new(Arc::clone(preparer.directory()), Arc::clone(index)));
-    let source: Box<dyn SegmentSource> = match threadless {
-        true => Box::new(Inline::new(preparer, Arc::clone(&latch), indexer)),
-        false => {
-            let ahead = options.segments_ahead;
-            let started = Background::start(preparer, ahead, Arc::clone(&latch), indexer);
-            Box::new(started.map_err(|error| IoError::new("start", "a thread", error))?)
-        }
-    };
-    let committer = Committer {
-        active,
-        header,
-        source: Some(source),
-        mode: options.store_mode,
-        index: Arc::clone(index),
-        segments: Arc::clone(segments),
-        watermarks: Arc::clone(watermarks),
-        latch: Arc::clone(&latch),
-        numbers: Vec::new(),
-    };
-    let publisher = Publisher::new(Arc::clone(watermarks), latch);
-    let limits = Limits {
-        group_batches_max: options.group_batches_max,
-        group_bytes_max: options.group_bytes_max,
-        sync_interval: options.sync_interval,
-        idle_mark_after: options.idle_mark_after,
-    };
-    let queue = channel::bounded(options.queue_batches_max);
-    let notifier = Arc::clone(notifier);
-    Ok(Arc::new(Pipeline::new(committer, publisher, queue, notifier, environment, limits)))
-}
-
-fn os_directory(path: &Path, create: bool) -> Result<Arc<dyn Directory>, OpenError> {
-    let shown = || path.display().to_string();
-    let mut is_missing = false;
-    // The path, or what stands where one of its parents should be.
-    for place in path.ancestors() {
-        match std::fs::metadata(place) {
-            Ok(about) if about.is_dir() => break,
-            Ok(_) => return Err(OpenError::NotADirectory { path: place.display().to_string() }),
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound | ErrorKind::NotADirectory => is_missing = true,
-                // That it cannot be looked at says nothing about whether it is there.
-                _ => return Err(not_writable("open", shown(), error, create)),
-            },
-        }
-    }
-    if is_missing && !create {
-        return Err(OpenError::NoLog { directory: shown() });
-    }
-    let opened = match create {
-        true => OsDirectory::create_all(path),
-        false => OsDirectory::open(path),
-    };
-    let directory = opened.map_err(|source| not_writable("open", shown(), source, create))?;
-    Ok(Arc::new(directory))
-}
-
-fn lock(directory: &dyn Directory) -> Result<Box<dyn DirectoryLock>, OpenError> {
-    directory.lock().map_err(|error| match error {
-        LockError::Held { pid } => OpenError::InUse { directory: directory.name(), pid },
-        LockError::Io(source) => not_writable("lock", directory.name(), source, true),
-    })
-}
-
-/// An error of the system, told apart by whether it is about the right to write.
-fn not_writable(
-    operation: &'static str,
-    directory: String,
-    source: std::io::Error,
-    writing: bool,
-) -> OpenError {
-    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    let refused = matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem);
-    let source = IoError::new(operation, directory.clone(), source);
-    match refused && writing {
-        true => OpenError::NotWritable { directory, source },
-        false => OpenError::Io(source),
     }
 }

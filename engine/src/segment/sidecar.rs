@@ -98,8 +98,9 @@ impl SegmentIndex {
     }
 }
 
-/// Makes the index of a sealed segment from its frames, each verified and followed to the seal. `ways_back` has, for each
-/// stream that goes on in it, the positions of its first event here and of the one in front.
+/// Makes the index of a sealed segment from its frames, each verified and followed to the seal.
+/// `ways_back` has, for each stream that goes on in it, the positions of its first event here and of
+/// the one in front.
 pub(crate) fn build(
     segment: &Segment,
     sealed: &SealedSegment,

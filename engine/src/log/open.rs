@@ -1,0 +1,176 @@
+//! Opening a log: a finished recovery, and the parts put together around it.
+//!
+//! Owns: the ways of opening that [`Options`] and [`Log`] offer. May call: recovery, append,
+//! segment, subscribe, storage. Without a finished recovery there is no writer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::closer::{Closer, Running};
+use super::directory::{lock, os_directory};
+use super::{Log, Shared};
+use crate::append::committer::Committer;
+use crate::append::pipeline::{Limits, Pipeline};
+use crate::append::publisher::Publisher;
+use crate::append::writer::WriterThreads;
+use crate::environment::Environment;
+use crate::error::OpenError;
+use crate::index::StreamIndex;
+use crate::index::indexer::Indexer;
+use crate::options::Options;
+use crate::recovery::{Recovered, RecoveredWriter, recover, recover_read_only};
+use crate::segment::set::SegmentSet;
+use crate::segment::source::{Background, Inline, SegmentSource};
+use crate::storage::latch::Latch;
+use crate::storage::{Directory, DirectoryLock, IoError};
+use crate::subscribe::notifier::Notifier;
+use crate::sync::{Mutex, channel};
+use crate::watermark::Watermarks;
+
+impl Log {
+    pub(crate) fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let directory = os_directory(path, options.create)?;
+        Self::open_on(directory, options, Environment::System, false)
+    }
+
+    /// Opens a log on the simulated disk. Everything is done on the caller's thread, times are
+    /// counted, and a new log's id comes from the disk's seed: the same calls on the same disk have
+    /// the same effects, one by one, byte by byte.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for [`Log::open`].
+    #[cfg(feature = "sim")]
+    pub fn open_simulated(
+        disk: &crate::storage::sim::SimDisk,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        options.check()?;
+        let ticks = std::sync::atomic::AtomicU64::new(1);
+        let environment = Environment::Repeatable { ticks, log_id: disk.draw_log_id() };
+        Self::open_on(Arc::new(disk.clone()), options, environment, true)
+    }
+
+    /// Opens a log on the simulated disk for reading only.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for [`Log::open_read_only`].
+    #[cfg(feature = "sim")]
+    pub fn open_simulated_read_only(
+        disk: &crate::storage::sim::SimDisk,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        options.check()?;
+        let directory: Arc<dyn Directory> = Arc::new(disk.clone());
+        let recovered = recover_read_only(&directory, &options, &Environment::System)?;
+        Self::start(recovered, None, options, Environment::System, true)
+    }
+
+    pub(crate) fn open_on(
+        directory: Arc<dyn Directory>,
+        options: Options,
+        environment: Environment,
+        threadless: bool,
+    ) -> Result<Self, OpenError> {
+        let lock = lock(&*directory)?;
+        let recovered = recover(&directory, &options, &environment)?;
+        Self::start(recovered, Some(lock), options, environment, threadless)
+    }
+
+    pub(crate) fn open_read_only_with(path: &Path, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let directory = os_directory(path, false)?;
+        let recovered = recover_read_only(&directory, &options, &Environment::System)?;
+        Self::start(recovered, None, options, Environment::System, false)
+    }
+
+    /// Builds the parts around a finished recovery. Without it there is no writer.
+    fn start(
+        recovered: Recovered,
+        lock: Option<Box<dyn DirectoryLock>>,
+        options: Options,
+        environment: Environment,
+        threadless: bool,
+    ) -> Result<Self, OpenError> {
+        let Recovered { report, segments: listed, index, end, synced, writer } = recovered;
+        let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
+        let index = Arc::new(index);
+        let segments = Arc::clone(index.segments());
+        segments.put(listed);
+        let notifier = Arc::new(Notifier::default());
+        let pipeline = match writer {
+            None => None,
+            Some(writer) => Some(pipeline(
+                writer,
+                (&index, &segments, &watermarks, &notifier),
+                &options,
+                environment,
+                threadless,
+            )?),
+        };
+        let threads = match &pipeline {
+            Some(pipeline) if !threadless => {
+                let started = WriterThreads::start(pipeline);
+                Some(started.map_err(|error| IoError::new("start", "the writer", error))?)
+            }
+            _ => None,
+        };
+        let running = lock.map(|lock| Running { threads, lock });
+        let closer = Closer {
+            pipeline: pipeline.clone(),
+            notifier: Arc::clone(&notifier),
+            threadless,
+            running: Mutex::new(running),
+        };
+        let shared =
+            Shared { index, segments, watermarks, notifier, report, options, pipeline, threadless };
+        Ok(Self { shared: Arc::new(shared), closer: Arc::new(closer) })
+    }
+}
+
+/// Builds the data path of appends.
+fn pipeline(
+    writer: RecoveredWriter,
+    (index, segments, watermarks, notifier): (
+        &Arc<StreamIndex>,
+        &Arc<SegmentSet>,
+        &Arc<Watermarks>,
+        &Arc<Notifier>,
+    ),
+    options: &Options,
+    environment: Environment,
+    threadless: bool,
+) -> Result<Arc<Pipeline>, OpenError> {
+    let RecoveredWriter { active, header, preparer } = writer;
+    let latch = Arc::new(Latch::new());
+    let indexer = Box::new(Indexer::new(Arc::clone(preparer.directory()), Arc::clone(index)));
+    let source: Box<dyn SegmentSource> = match threadless {
+        true => Box::new(Inline::new(preparer, Arc::clone(&latch), indexer)),
+        false => {
+            let ahead = options.segments_ahead;
+            let started = Background::start(preparer, ahead, Arc::clone(&latch), indexer);
+            Box::new(started.map_err(|error| IoError::new("start", "a thread", error))?)
+        }
+    };
+    let committer = Committer {
+        active,
+        header,
+        source: Some(source),
+        mode: options.store_mode,
+        index: Arc::clone(index),
+        segments: Arc::clone(segments),
+        watermarks: Arc::clone(watermarks),
+        latch: Arc::clone(&latch),
+        numbers: Vec::new(),
+    };
+    let publisher = Publisher::new(Arc::clone(watermarks), latch);
+    let limits = Limits {
+        group_batches_max: options.group_batches_max,
+        group_bytes_max: options.group_bytes_max,
+        sync_interval: options.sync_interval,
+        idle_mark_after: options.idle_mark_after,
+    };
+    let queue = channel::bounded(options.queue_batches_max);
+    let notifier = Arc::clone(notifier);
+    Ok(Arc::new(Pipeline::new(committer, publisher, queue, notifier, environment, limits)))
+}
