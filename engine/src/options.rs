@@ -139,7 +139,7 @@ impl Options {
         self
     }
 
-    /// How frames get into the segment. Default [`StoreMode::Mapped`].
+    /// How frames get into the segment. Default: by size, [`StoreMode::BySize`].
     pub fn store_mode(mut self, mode: StoreMode) -> Self {
         self.store_mode = mode;
         self

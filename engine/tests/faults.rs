@@ -9,7 +9,12 @@ use quipu::{
     AppendError, Batch, Durability, Event, ExpectedVersion, Log, Options, Outcome, StoreMode,
 };
 
-const MODES: [StoreMode; 2] = [StoreMode::Mapped, StoreMode::Positioned];
+const MODES: [StoreMode; 3] = [
+    StoreMode::Mapped,
+    StoreMode::Positioned,
+    // Small batches are copied, large ones written.
+    StoreMode::BySize { positioned_from: 700 },
+];
 
 fn options(mode: StoreMode) -> Options {
     Log::options().segment_bytes(8 << 10).store_mode(mode)
@@ -123,6 +128,22 @@ fn a_positioned_write_that_fails_in_the_middle_leaves_no_trace_or_all_of_the_bat
                 if stored >= batch(2).frame_bytes() as u64 { &[2, 2, 2] } else { &[] };
             assert_eq!(found, [&[1, 1, 1], whole].concat(), "{stored} bytes stored");
         }
+    }
+}
+
+#[test]
+fn by_size_the_write_of_a_large_batch_can_fail_behind_copied_ones() {
+    let mode = MODES[2];
+    for stored in [0, 1, 40, 700, u64::MAX] {
+        let disk = SimDisk::new(stored);
+        let log = Log::open_simulated(&disk, options(mode)).unwrap();
+        disk.fail(FaultPlan::new(Operation::Append, Errno::Io).storing(stored));
+        log.append(batch(1)).unwrap();
+        let failure = log.append(large(2)).unwrap_err();
+        check_poisoned(&disk, log, &failure, &[1, 1, 1]);
+        let found = settle(&disk, mode, &Survivors::Random);
+        let whole: &[u8] = if stored == u64::MAX { &[2] } else { &[] };
+        assert_eq!(found, [&[1, 1, 1], whole].concat(), "{stored} bytes stored");
     }
 }
 

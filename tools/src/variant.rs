@@ -12,7 +12,7 @@ use quipu::{Durability, Log, Options, Preparation, StoreMode};
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Variant {
     /// How frames get into a segment.
-    #[arg(long, default_value = "mapped", value_parser = named(&STORE_MODES))]
+    #[arg(long, default_value = "by-size", value_parser = named(&STORE_MODES))]
     pub store_mode: StoreMode,
     /// How a segment gets its blocks.
     #[arg(long, default_value = "populate", value_parser = named(&PREPARATIONS))]
@@ -35,8 +35,10 @@ pub enum Acknowledging {
     Always(Durability),
 }
 
-const STORE_MODES: [(&str, StoreMode); 2] =
-    [("mapped", StoreMode::Mapped), ("positioned", StoreMode::Positioned)];
+const STORE_MODES: [(&str, StoreMode); 3] =
+    [("mapped", StoreMode::Mapped), ("positioned", StoreMode::Positioned), ("by-size", BY_SIZE)];
+/// With a bound that orders fall on both sides of.
+const BY_SIZE: StoreMode = StoreMode::BySize { positioned_from: 512 };
 const PREPARATIONS: [(&str, Preparation); 2] =
     [("populate", Preparation::Populate), ("direct-zeros", Preparation::DirectZeros)];
 const DURABILITIES: [(&str, Acknowledging); 3] = [
@@ -114,7 +116,7 @@ impl Variant {
 impl Default for Variant {
     fn default() -> Self {
         Self {
-            store_mode: StoreMode::default(),
+            store_mode: BY_SIZE,
             preparation: Preparation::default(),
             durability: Acknowledging::Mixed,
             segment_bytes: 256 << 10,

@@ -1,9 +1,11 @@
 //! Engine and floor in turn, round by round, in one process: how many times the floor's time does
 //! the engine take?
 //!
-//! `floor_compare [--dir DIR] [--rounds N] [--seconds S] [--only NAME] [--side engine|floor]`
+//! `floor_compare [--dir DIR] [--rounds N] [--seconds S] [--only NAME] [--side engine|floor]
+//! [--segment-mib N]`
 //!
-//! With `--side` only one of the two runs: for a profiler.
+//! With `--side` only one of the two runs: for a profiler. With segments so large that none is
+//! prepared meanwhile, appends are seen without that.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -26,12 +28,16 @@ fn main() -> Result<(), Failure> {
     let root = tempfile::tempdir_in(&arguments.dir)?;
     println!("{}", machine::describe(root.path()));
     println!("{}", Row::HEAD);
-    for (store, mode) in [("mapped", StoreMode::Mapped), ("positioned", StoreMode::Positioned)] {
+    for (store, mode) in [
+        ("by size", StoreMode::default()),
+        ("mapped", StoreMode::Mapped),
+        ("positioned", StoreMode::Positioned),
+    ] {
         let here = Here { root: root.path(), arguments: &arguments, store, mode };
         here.appends()?;
     }
     let here =
-        Here { root: root.path(), arguments: &arguments, store: "", mode: StoreMode::Mapped };
+        Here { root: root.path(), arguments: &arguments, store: "", mode: StoreMode::default() };
     here.reads()
 }
 
@@ -41,6 +47,7 @@ struct Arguments {
     duration: Duration,
     only: Option<String>,
     side: Option<String>,
+    segment_bytes: u64,
 }
 
 impl Arguments {
@@ -51,6 +58,7 @@ impl Arguments {
             duration: Duration::from_millis(500),
             only: None,
             side: None,
+            segment_bytes: 64 << 20,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
@@ -61,6 +69,7 @@ impl Arguments {
                 "--seconds" => parsed.duration = Duration::from_secs_f64(value.parse()?),
                 "--only" => parsed.only = Some(value),
                 "--side" => parsed.side = Some(value),
+                "--segment-mib" => parsed.segment_bytes = value.parse::<u64>()? << 20,
                 _ => return Err(format!("unknown argument {name}").into()),
             }
         }
@@ -109,6 +118,11 @@ impl Here<'_> {
             StoreMode::Positioned => Store::Write,
             _ => Store::Copy,
         };
+        // Of much at a time the quicker of the two.
+        let large_store = match self.mode {
+            StoreMode::Mapped => Store::Copy,
+            _ => Store::Write,
+        };
         let floor = || Floor::new(&self.root.join("floor"), floor_store);
         self.compare("W1 durable 256 B, 1 thread", 1, Durability::Sync, |log| {
             let mut floor = floor()?;
@@ -148,7 +162,7 @@ impl Here<'_> {
         })?;
         let events = BATCH_EVENTS as u64;
         self.compare("W3 durable 1000 x 256 B", events, Durability::Sync, |log| {
-            let mut floor = floor()?;
+            let mut floor = Floor::new(&self.root.join("floor"), large_store)?;
             let log = log.clone();
             let bytes = vec![7; BATCH_EVENTS * PAYLOAD_BYTES];
             Ok((
@@ -169,7 +183,7 @@ impl Here<'_> {
     fn reads(&self) -> Result<(), Failure> {
         let duration = self.arguments.duration;
         let directory = self.root.join("read");
-        let log = engine::open(&directory, StoreMode::Mapped, Durability::Buffered)?;
+        let log = engine::open(&directory, StoreMode::default(), Durability::Buffered)?;
         engine::fill(&log, STREAMS)?;
         let total = STREAMS * STREAM_EVENTS;
         let bytes = usize::try_from(total)? * PAYLOAD_BYTES;
@@ -235,7 +249,8 @@ impl Here<'_> {
             return Ok(());
         }
         let directory = self.root.join("log");
-        let log = engine::open(&directory, self.mode, durability)?;
+        let options = Log::options().store_mode(self.mode).durability(durability);
+        let log = options.segment_bytes(self.arguments.segment_bytes).open(&directory)?;
         let (mut engine, mut floor) = halves(&log)?;
         self.take_turns(name, events, || Ok((self.engine(&mut engine)?, self.floor(&mut floor)?)))?;
         drop((engine, floor));

@@ -135,15 +135,42 @@ pub(crate) enum Access {
 }
 
 /// How a frame's bytes get into the active segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+///
+/// A copy costs no system call, but a page fault for each page that is stored to for the first time
+/// since it was last written to the device; a write costs one system call. So frames of less than a
+/// page are copied, and longer ones written: `quipu-bench`'s `frame_sizes` measures where the two
+/// cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreMode {
-    /// A copy into the mapped segment: no system call. The default.
-    #[default]
+    /// A copy into the mapped segment, whatever the frame's size.
     Mapped,
     /// A gathered positioned write (`pwritev`); the mapping is for reading only. For
     /// copy-on-write file systems, where a store into a mapping can run out of space and die.
     Positioned,
+    /// [`StoreMode::Mapped`] for short frames, [`StoreMode::Positioned`] for the others. The
+    /// default, with one page (4,096 bytes) as the bound.
+    BySize {
+        /// Frames of so many bytes and more are written.
+        positioned_from: u32,
+    },
+}
+
+impl StoreMode {
+    /// Whether `bytes` are written, and not copied.
+    pub(crate) fn is_positioned(self, bytes: u64) -> bool {
+        match self {
+            Self::Mapped => false,
+            Self::Positioned => true,
+            Self::BySize { positioned_from } => bytes >= u64::from(positioned_from),
+        }
+    }
+}
+
+impl Default for StoreMode {
+    fn default() -> Self {
+        Self::BySize { positioned_from: 4096 }
+    }
 }
 
 /// How a new segment gets its blocks, so that no later store needs space.

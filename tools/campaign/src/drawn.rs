@@ -14,7 +14,8 @@ use crate::sought::{Since, Sought, Traits};
 impl Script {
     /// Draws a script. `mishaps`: whether calls are made to fail.
     pub fn draw(draw: &mut impl Draw, mishaps: bool) -> Self {
-        let mode = *draw.choose(&[StoreMode::Mapped, StoreMode::Positioned]);
+        let by_size = StoreMode::BySize { positioned_from: 700 };
+        let mode = *draw.choose(&[StoreMode::Mapped, StoreMode::Positioned, by_size]);
         let preparation = *draw.choose(&[Preparation::Populate, Preparation::DirectZeros]);
         let lives = draw.between(1, LIVES_MAX);
         Self {

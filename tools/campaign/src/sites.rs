@@ -234,8 +234,8 @@ impl Failing {
     fn mishap(self, call: &Call, mode: StoreMode) -> Option<Mishap> {
         let is_store = matches!(call.operation, Operation::Append | Operation::Write);
         let error = if self == Self::NoSpace { Errno::NoSpace } else { Errno::Io };
-        // A store into a mapping cannot fail.
-        let cannot_fail = call.operation == Operation::Append && mode == StoreMode::Mapped;
+        // A store into a mapping cannot fail, and which ones are none is not looked up here.
+        let cannot_fail = call.operation == Operation::Append && mode != StoreMode::Positioned;
         match self {
             Self::Kill => Some(Mishap::Kill { call: call.number }),
             _ if cannot_fail => None,

@@ -113,14 +113,12 @@ impl File for OsFile {
         if !to.is_over(&self.marks) {
             return Err(invalid("the region is a mapping of another file"));
         }
-        match mode {
-            StoreMode::Mapped => Ok(to.copy(parts)?),
-            StoreMode::Positioned => {
-                let length = to.fitting(parts)?;
-                raw::write_vectored_at(&self.file, to.written(), parts)?;
-                Ok(to.advance(length)?)
-            }
+        let length = to.fitting(parts)?;
+        if !mode.is_positioned(length) {
+            return Ok(to.copy(parts)?);
         }
+        raw::write_vectored_at(&self.file, to.written(), parts)?;
+        Ok(to.advance(length)?)
     }
 }
 

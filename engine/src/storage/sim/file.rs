@@ -186,10 +186,9 @@ impl File for SimFile {
         if !inode.heap.upgrade().is_some_and(|heap| to.is_over(heap.marks())) {
             return Err(invalid("the region is a mapping of another file"));
         }
-        to.fitting(parts)?;
-        let fault = match mode {
-            StoreMode::Mapped => None,
-            StoreMode::Positioned => {
+        let fault = match mode.is_positioned(to.fitting(parts)?) {
+            false => None,
+            true => {
                 let name = inode.name.clone();
                 state.strike(Operation::Append, &name)
             }

@@ -91,6 +91,22 @@ fn a_failed_positioned_append_may_have_stored_a_part_and_does_not_move_the_mark(
 }
 
 #[test]
+fn by_size_what_has_as_many_bytes_as_the_bound_is_written_and_what_has_fewer_copied() {
+    let (disk, file) = with_file(1);
+    let mut writer = writer_of(&file);
+    let mode = StoreMode::BySize { positioned_from: 6 };
+    // Only a write can fail.
+    disk.fail(FaultPlan::new(Operation::Append, Errno::Io).storing(0).from_then_on());
+    let mut append = |parts: &[&[u8]]| file.append(&mut writer, parts, mode);
+    append(&[b"abc", b"de"]).unwrap();
+    assert!(append(&[b"abc", b"def"]).is_err());
+    disk.heal();
+    append(&[b"ABC", b"DEF"]).unwrap();
+    assert_eq!(writer.region().bytes(0..11), Some(&b"abcdeABCDEF"[..]));
+    assert_eq!(&disk.read_file("segment").unwrap()[..12], b"abcdeABCDEF\0");
+}
+
+#[test]
 fn a_full_disk_refuses_what_needs_room_until_it_has_some() {
     let (disk, file) = with_file(1);
     assert_eq!(disk.used(), LENGTH);
