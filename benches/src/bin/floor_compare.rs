@@ -2,7 +2,7 @@
 //! the engine take?
 //!
 //! `floor_compare [--dir DIR] [--rounds N] [--seconds S] [--only NAME] [--side engine|floor]
-//! [--segment-mib N]`
+//! [--store NAME] [--segment-mib N]`
 //!
 //! With `--side` only one of the two runs: for a profiler. With segments so large that none is
 //! prepared meanwhile, appends are seen without that.
@@ -34,7 +34,9 @@ fn main() -> Result<(), Failure> {
         ("positioned", StoreMode::Positioned),
     ] {
         let here = Here { root: root.path(), arguments: &arguments, store, mode };
-        here.appends()?;
+        if arguments.store.as_ref().is_none_or(|wanted| wanted == store) {
+            here.appends()?;
+        }
     }
     let here =
         Here { root: root.path(), arguments: &arguments, store: "", mode: StoreMode::default() };
@@ -47,6 +49,7 @@ struct Arguments {
     duration: Duration,
     only: Option<String>,
     side: Option<String>,
+    store: Option<String>,
     segment_bytes: u64,
 }
 
@@ -58,6 +61,7 @@ impl Arguments {
             duration: Duration::from_millis(500),
             only: None,
             side: None,
+            store: None,
             segment_bytes: 64 << 20,
         };
         let mut arguments = std::env::args().skip(1);
@@ -69,6 +73,7 @@ impl Arguments {
                 "--seconds" => parsed.duration = Duration::from_secs_f64(value.parse()?),
                 "--only" => parsed.only = Some(value),
                 "--side" => parsed.side = Some(value),
+                "--store" => parsed.store = Some(value),
                 "--segment-mib" => parsed.segment_bytes = value.parse::<u64>()? << 20,
                 _ => return Err(format!("unknown argument {name}").into()),
             }
