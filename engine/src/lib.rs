@@ -69,6 +69,7 @@ mod options;
 mod read;
 mod recovery;
 mod segment;
+mod stats;
 mod storage;
 mod subscribe;
 mod sync;
@@ -93,6 +94,7 @@ pub use read::query::{Query, QueryItem};
 pub use read::recorded::RecordedEvent;
 pub use read::stream::{ReadStream, ReadStreamEvents};
 pub use recovery::report::{LogEnd, RecoveryReport};
+pub use stats::{Latencies, Stats};
 pub use storage::{Preparation, StoreMode};
 pub use subscribe::Delivery;
 pub use subscribe::request::Subscribe;
@@ -112,3 +114,8 @@ pub mod floor {
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+/// Compiles the calls on the page for those who come from other stores.
+#[cfg(doctest)]
+#[doc = include_str!("../COMING_FROM.md")]
+mod coming_from {}

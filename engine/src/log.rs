@@ -17,12 +17,13 @@ use quipu_format::{Position, Version};
 
 use crate::append::batch::{Batch, PreparedBatch, PreparedQuery};
 use crate::append::expected::ExpectedVersion;
+use crate::append::judge::Judged;
 use crate::append::pipeline::Pipeline;
 use crate::append::receipt::Receipt;
 use crate::append::ticket::Ticket;
 use crate::error::{AppendError, OpenError};
 use crate::index::StreamIndex;
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::read::batches::Batches;
 use crate::read::events::{Read, first_match};
 use crate::read::range::half_open;
@@ -31,6 +32,7 @@ use crate::read::stream::ReadStream;
 use crate::recovery::report::RecoveryReport;
 use crate::segment::set::SegmentSet;
 use crate::segment::writer::frame_bytes_max;
+use crate::stats::{Counters, Stats};
 use crate::subscribe::notifier::Notifier;
 use crate::subscribe::request::Subscribe;
 use crate::subscribe::source::{Live, Source};
@@ -74,6 +76,7 @@ struct Shared {
     /// Wakes subscriptions.
     notifier: Arc<Notifier>,
     report: RecoveryReport,
+    counters: Arc<Counters>,
     options: Options,
     /// `None`: open for reading only.
     pipeline: Option<Arc<Pipeline>>,
@@ -110,6 +113,9 @@ impl Log {
     /// [`AppendError`] says why not, and whether the batch may be in the log after all.
     pub fn append(&self, batch: Batch) -> Result<Receipt, AppendError> {
         let (pipeline, prepared) = self.prepare(batch)?;
+        if let Some(refusal) = self.refuse_at_once(pipeline, &prepared) {
+            return Err(refusal);
+        }
         if self.shared.threadless {
             return pipeline.in_place(prepared).map(Receipt::from);
         }
@@ -126,6 +132,9 @@ impl Log {
     /// [`AppendError`] if the batch cannot be handed over; everything else is the ticket's answer.
     pub fn submit(&self, batch: Batch) -> Result<Ticket, AppendError> {
         let (pipeline, prepared) = self.prepare(batch)?;
+        if let Some(refusal) = self.refuse_at_once(pipeline, &prepared) {
+            return Ok(Ticket::answered(Err(refusal)));
+        }
         if self.shared.threadless {
             return Ok(Ticket::answered(pipeline.in_place(prepared)));
         }
@@ -273,6 +282,18 @@ impl Log {
         &self.shared.report
     }
 
+    /// What the log has done since it was opened, and how it stands. Costs little enough to be asked
+    /// every second; of a log that is open for reading only, it has little to tell.
+    pub fn stats(&self) -> Stats {
+        let Shared { counters, pipeline, segments, notifier, .. } = &*self.shared;
+        Stats {
+            queue_depth: pipeline.as_ref().map_or(0, |pipeline| pipeline.queue_depth()),
+            segments: segments.snapshot().len(),
+            subscriptions_waiting: notifier.waiting(),
+            ..counters.snapshot()
+        }
+    }
+
     /// Lets time pass on the simulated disk: does what is due after
     /// [`Options::idle_mark_after`] without appends. Does nothing for other logs.
     #[cfg(feature = "sim")]
@@ -294,6 +315,28 @@ impl Log {
         let mut prepared = batch.prepare(self.shared.index.hasher(), durability)?;
         self.search(&mut prepared)?;
         Ok((pipeline, prepared))
+    }
+
+    /// The refusal of a batch whose failed preconditions have failed for good, by events that readers
+    /// see and, for a durable batch, the device has. It needs neither the writer nor a sync. What
+    /// may come true with batches on their way is left to the writer, and so are those that may be
+    /// repeated.
+    fn refuse_at_once(&self, pipeline: &Pipeline, batch: &PreparedBatch) -> Option<AppendError> {
+        let PreparedBatch { preconditions, queries, event_ids, durability, .. } = batch;
+        if preconditions.is_empty() || !queries.is_empty() || event_ids.is_some() {
+            return None;
+        }
+        let Shared { watermarks, index, counters, .. } = &*self.shared;
+        let seen = match durability {
+            Durability::Sync => watermarks.synced().min(watermarks.published()),
+            Durability::Buffered => watermarks.published(),
+        };
+        let judged = Judged::of(preconditions, index);
+        if !judged.is_refused_for_good(seen) || !pipeline.takes_batches() {
+            return None;
+        }
+        counters.refused_at_once();
+        Some(AppendError::PreconditionFailed(judged.failed.into()))
     }
 
     /// Searches what is committed for what a batch's queries are not to match, on the caller's

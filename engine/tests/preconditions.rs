@@ -1,6 +1,8 @@
 //! Every expectation on every kind of stream: what holds, what is refused, and what is reported.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
+use std::sync::Barrier;
+
 use quipu::{
     AppendError, Batch, Durability, Event, ExpectedVersion, FailedPrecondition, InvalidBatch, Log,
     Outcome, Position, StreamHead, Version,
@@ -274,4 +276,65 @@ fn a_read_only_log_refuses_to_append_and_to_sync() {
     }
     assert_eq!(dense(&log).len(), 3);
     log.close().unwrap();
+}
+
+#[test]
+fn what_a_callers_own_batches_on_their_way_will_bring_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = options().open(dir.path()).unwrap();
+    for round in 0..200 {
+        let stream = format!("stream-{round}");
+        let expected = [NoStream, EXACT_0, EXACT_1];
+        let tickets =
+            expected.map(|expected| log.submit(one(&stream, "").expect(&stream, expected)));
+        for ticket in tickets {
+            ticket.unwrap().wait().unwrap();
+        }
+        // And what they have overtaken is refused, by whomever.
+        let late = log.submit(one(&stream, "").expect(&stream, EXACT_0)).unwrap();
+        let failure = late.wait().unwrap_err();
+        assert_eq!(failure.failed_preconditions()[0].actual.unwrap().version, Version::new(2));
+    }
+}
+
+#[test]
+fn no_caller_is_told_of_an_event_that_is_not_durable_or_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = options().open(dir.path()).unwrap();
+    let (threads, rounds) = (8, 300);
+    let start = Barrier::new(threads);
+    let refused: usize = std::thread::scope(|scope| {
+        let race = || {
+            let mut refused = 0;
+            for round in 0..rounds {
+                let stream = format!("stream-{round}");
+                start.wait();
+                let Err(failure) = log.append(one(&stream, "").expect(&stream, NoStream)) else {
+                    continue;
+                };
+                let told = failure.failed_preconditions()[0].actual.unwrap();
+                assert!(
+                    told.position < log.synced_end(),
+                    "{failure}, durable to {}",
+                    log.synced_end()
+                );
+                assert_eq!(log.stream_version(&stream), Some(told.version));
+                refused += 1;
+            }
+            refused
+        };
+        let racing: Vec<_> = (0..threads).map(|_| scope.spawn(race)).collect();
+        racing.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(refused, (threads - 1) * rounds, "one wins each round");
+}
+
+#[test]
+fn a_log_that_takes_nothing_says_so_whatever_is_expected() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with_two_streams(&dir);
+    let again = log.clone();
+    log.close().unwrap();
+    let failure = again.append(one("present", "").expect("present", NoStream)).unwrap_err();
+    assert!(matches!(failure, AppendError::Closed), "{failure}");
 }

@@ -11,7 +11,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use quipu_format::LogId;
 use quipu_tools::outcome::Outcome;
 use quipu_tools::variant::Variant;
-use quipu_tools::{crash, demo, export, import, read, salvage, verify};
+use quipu_tools::{
+    crash, demo, export, import, info, inspect, read, repair, salvage, streams, verify,
+};
 
 /// Looks after Quipu logs: durable, ordered, version-checked events in a directory.
 #[derive(Debug, Parser)]
@@ -42,11 +44,48 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Says what a log is and how it stands, at a glance.
+    Info {
+        /// The log's directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// The same as JSON, each segment by itself.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows segments and frames as they stand on disk, without the engine.
+    #[command(after_help = EXIT_CODES)]
+    Inspect(InspectArguments),
+    /// Lists the streams of a log, with the version that each has come to.
+    Streams {
+        /// The log's directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Only streams whose name begins so.
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// JSON lines, one stream a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints events of a log or of one stream; works beside a live writer.
     Read(ReadArguments),
     /// Checks every byte of a log that counts, without the engine; never changes anything.
     #[command(after_help = EXIT_CODES)]
     Verify(VerifyArguments),
+    /// Says what a crash has left to cut off and, with --apply, cuts it off; keeps the originals.
+    #[command(after_help = REPAIR_EXIT_CODES)]
+    Repair {
+        /// The log's directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Does it; otherwise it is only said.
+        #[arg(long)]
+        apply: bool,
+        /// The same as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Takes all whole batches of a damaged log over into a new one, and lists what is missing.
     #[command(after_help = SALVAGE_EXIT_CODES)]
     Salvage(SalvageArguments),
@@ -151,6 +190,31 @@ struct VerifyArguments {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct InspectArguments {
+    /// The log's directory.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Only this segment.
+    #[arg(long, value_name = "N", conflicts_with = "position")]
+    segment: Option<u64>,
+    /// Only the frame that holds this position, drawn part by part.
+    #[arg(long, value_name = "P")]
+    position: Option<u64>,
+    /// The bytes, too.
+    #[arg(long, conflicts_with = "json")]
+    hex: bool,
+    /// JSON lines, one segment or frame a line.
+    #[arg(long)]
+    json: bool,
+}
+
+const REPAIR_EXIT_CODES: &str = "\
+Exit codes:
+  0  there is nothing to repair, or it can be repaired without loss, or it was
+  1  something durable is gone, which no repair brings back, or an error of the system
+  2  the command was misused";
+
 const SALVAGE_EXIT_CODES: &str = "\
 The old log is never changed. Events behind a loss move down in the new log; the report says from
 where to where.
@@ -207,6 +271,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let ReadArguments { log, stream, from, to, backward, limit, json, full } = arguments;
             let request = read::Request { stream, from, to, backward, limit, json, full };
             read::run(&log.dir, &request)
+        }
+        Command::Info { directory, json } => info::run(&directory, json),
+        Command::Inspect(arguments) => {
+            let InspectArguments { directory, segment, position, hex, json } = arguments;
+            inspect::run(&directory, &inspect::Request { segment, position, hex, json })
+        }
+        Command::Streams { directory, prefix, json } => {
+            streams::run(&directory, &streams::Request { prefix, json })
+        }
+        Command::Repair { directory, apply, json } => {
+            repair::run(&directory, &repair::Request { apply, json })
         }
         Command::Verify(VerifyArguments { directory, dir, json }) => {
             // The parser has made sure that one of them is there.

@@ -114,7 +114,7 @@ pub(crate) fn readable(event: &RecordedEvent) -> String {
 }
 
 /// The text with control characters escaped: a payload must not steer the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character.is_control() {

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use quipu_format::sidecar::NameHash;
 use quipu_format::{CommitTime, ControlKind, EncodedBatch, Position, SegmentHeader};
 
-use super::batch::{Precondition, PreparedBatch, PreparedQuery};
+use super::batch::{PreparedBatch, PreparedQuery};
 use super::expected::{FailedPrecondition, FailedQuery};
 use super::group::{Group, Staged};
+use super::judge::Judged;
 use super::receipt::Committed;
 use super::replay;
 use crate::error::AppendError;
@@ -57,11 +58,19 @@ impl Committer {
     ) -> Staged {
         match self.try_append(batch, now, group) {
             Ok(committed) => {
-                let stored = committed.encoded.is_some() && !committed.replayed;
+                let encoded = committed.encoded.as_ref().filter(|_| !committed.replayed);
+                let stored = encoded.is_some();
+                group.counts.batches += u64::from(stored);
+                group.counts.events += encoded.map_or(0, |batch| u64::from(batch.event_count()));
                 Staged { answer: Ok(committed), stored }
             }
             Err(error) => {
                 let stored = matches!(error, AppendError::OutcomeUnknown(_));
+                let is_refused = matches!(
+                    error,
+                    AppendError::PreconditionFailed(_) | AppendError::QueryMatched { .. }
+                );
+                group.counts.refused += u64::from(is_refused);
                 Staged { answer: Err(error), stored }
             }
         }
@@ -75,7 +84,7 @@ impl Committer {
     ) -> Result<Committed, AppendError> {
         self.latch.check().map_err(AppendError::Poisoned)?;
         let sync = batch.durability == Durability::Sync;
-        let mut judged = self.judge(&batch.preconditions);
+        let mut judged = Judged::of(&batch.preconditions, &self.index);
         self.judge_queries(&mut batch.queries, &mut judged)?;
         if sync {
             group.judged_end = group.judged_end.max(judged.end);
@@ -158,26 +167,6 @@ impl Committer {
         if let Err(error) = self.active.append_control(kind, time, synced) {
             self.fail("write a frame to", error, group);
         }
-    }
-
-    /// Judges all preconditions against everything stored before this batch.
-    fn judge(&self, preconditions: &[Precondition]) -> Judged {
-        let mut judged = Judged { failed: Vec::new(), end: Position::ZERO };
-        if preconditions.is_empty() {
-            return judged;
-        }
-        let streams = self.index.read();
-        for Precondition { stream, hash, expected } in preconditions {
-            let head = streams.find(*hash, stream).and_then(|number| streams.head(number));
-            if let Some(head) = head {
-                judged.end = judged.end.max(head.position.plus(1));
-            }
-            if !expected.holds(head) {
-                let (stream, expected) = (stream.clone(), *expected);
-                judged.failed.push(FailedPrecondition { stream, expected, actual: head });
-            }
-        }
-        judged
     }
 
     /// Searches for each query what its caller has not: what was stored since, group mates included.
@@ -264,6 +253,7 @@ impl Committer {
     /// bring times of their own, and times never run backwards.
     fn roll_over(&mut self, time: CommitTime, group: &mut Group) -> Result<(), AppendError> {
         let Some(source) = &mut self.source else { return Err(AppendError::Closed) };
+        let from = self.active.segment().name();
         let prepared = source.take().map_err(|error| match error.is_full() {
             true => AppendError::Full(error),
             false => AppendError::NoSegment(error),
@@ -293,6 +283,7 @@ impl Committer {
         let full = std::mem::replace(&mut self.active, next);
         self.header = header;
         full.segment().seal(sealed);
+        tracing::debug!(%from, to = %self.active.segment().name(), "rolled over");
         if let Some(source) = &mut self.source {
             let segment = Arc::clone(full.segment());
             source.retire(Sealed { file: Arc::clone(full.file()), segment });
@@ -321,11 +312,4 @@ fn refusal(streams: Vec<FailedPrecondition>, queries: &[PreparedQuery]) -> Appen
         true => AppendError::PreconditionFailed(streams.into()),
         false => AppendError::QueryMatched { queries, streams: streams.into() },
     }
-}
-
-/// The result of judging a batch's preconditions.
-struct Judged {
-    failed: Vec<FailedPrecondition>,
-    /// Everything that was looked at lies below this position.
-    end: Position,
 }

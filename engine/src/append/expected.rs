@@ -57,6 +57,18 @@ impl ExpectedVersion {
     }
 }
 
+impl ExpectedVersion {
+    /// Whether this can never hold again of a stream that has got so far: it only goes on.
+    pub(crate) fn is_overtaken_by(self, head: StreamHead) -> bool {
+        match self {
+            Self::Any | Self::StreamExists => false,
+            Self::NoStream => true,
+            Self::Exact(version) => head.version > version,
+            Self::LastPosition(position) => head.position > position,
+        }
+    }
+}
+
 impl fmt::Display for ExpectedVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

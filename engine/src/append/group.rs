@@ -10,6 +10,7 @@ use super::ticket::{Answer, Responder};
 use crate::error::AppendError;
 use crate::segment::reader::Segment;
 use crate::segment::writer::ActiveSegment;
+use crate::stats::GroupCounts;
 use crate::storage::{File, IoError};
 
 /// The outcome of looking at one batch, not told yet.
@@ -62,6 +63,8 @@ pub(crate) struct Group {
     pub(crate) judged_end: Position,
     /// Frame bytes stored.
     pub(crate) stored_bytes: u64,
+    /// What became of its batches.
+    pub(crate) counts: GroupCounts,
     /// The failed store that ended it.
     pub(crate) failure: Option<IoError>,
 }

@@ -12,6 +12,7 @@ pub(crate) mod committer;
 pub(crate) mod event;
 pub(crate) mod expected;
 pub(crate) mod group;
+pub(crate) mod judge;
 pub(crate) mod pipeline;
 pub(crate) mod publisher;
 pub(crate) mod receipt;

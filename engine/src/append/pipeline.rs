@@ -245,6 +245,16 @@ impl Pipeline {
         drop(source);
     }
 
+    /// Batches submitted and not yet looked at.
+    pub(crate) fn queue_depth(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Whether batches are taken: nothing has failed, and the log is not closed.
+    pub(crate) fn takes_batches(&self) -> bool {
+        !self.closed.load(Ordering::SeqCst) && self.latch.check().is_ok()
+    }
+
     /// Whether a write or sync has failed.
     pub(crate) fn check(&self) -> Result<(), AppendError> {
         self.latch.check().map_err(AppendError::Poisoned)

@@ -13,9 +13,11 @@
 //! failed one the kernel takes the pages for clean.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::group::{Group, Staged, Touched};
 use super::ticket::{Answer, Responder};
+use crate::stats::Counters;
 use crate::storage::IoError;
 use crate::storage::latch::Latch;
 use crate::watermark::Watermarks;
@@ -27,11 +29,16 @@ pub(crate) struct Publisher {
     latch: Arc<Latch>,
     /// Files with frames that are not known to be durable, oldest first.
     unsynced: Vec<Touched>,
+    counters: Arc<Counters>,
 }
 
 impl Publisher {
-    pub(crate) fn new(watermarks: Arc<Watermarks>, latch: Arc<Latch>) -> Self {
-        Self { watermarks, latch, unsynced: Vec::new() }
+    pub(crate) fn new(
+        watermarks: Arc<Watermarks>,
+        latch: Arc<Latch>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { watermarks, latch, unsynced: Vec::new(), counters }
     }
 
     /// Takes a group to where its answers are true, and gives those who wait for them, with what
@@ -50,6 +57,7 @@ impl Publisher {
     /// Makes the group durable, if it asks for that, and then visible.
     fn advance(&mut self, group: Group) -> Result<(), IoError> {
         let Group { touched, end, needs_sync, judged_end, failure, .. } = group;
+        let (counts, bytes) = (group.counts, group.stored_bytes);
         for file in touched {
             let known = self.unsynced.iter().any(|known| Arc::ptr_eq(&known.file, &file.file));
             if !known {
@@ -72,13 +80,20 @@ impl Publisher {
             self.latch.check()?;
         }
         self.watermarks.publish(end);
+        self.counters.published(counts, bytes);
         Ok(())
     }
 
     fn sync(&mut self, end: quipu_format::Position) -> Result<(), IoError> {
         self.latch.check()?;
+        let began = Instant::now();
         for touched in &self.unsynced {
             sync_file(touched, &self.latch)?;
+        }
+        let took = began.elapsed();
+        self.counters.synced(took);
+        if took > SLOW {
+            tracing::warn!(?took, files = self.unsynced.len(), "a sync was slow");
         }
         // The background's sync of a seal may have failed meanwhile: then this one proves nothing.
         self.latch.check()?;
@@ -87,6 +102,9 @@ impl Publisher {
         Ok(())
     }
 }
+
+/// A sync that takes longer is told of.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Files that may be waiting for a sync; one more, and the oldest is synced.
 const UNSYNCED_FILES_MAX: usize = 8;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::StreamIndex;
 use crate::segment::reader::Segment;
-use crate::segment::sidecar::{self, SegmentIndex};
+use crate::segment::sidecar::{self, Frames, SegmentIndex};
 use crate::segment::source::AfterSeal;
 use crate::storage::Directory;
 
@@ -34,7 +34,8 @@ impl AfterSeal for Indexer {
         let ways_back = self.index.read().tail(sealed.sequence).map(super::tail::Tail::ways_back);
         let Some(ways_back) = ways_back else { return };
         // A segment that does not verify any more keeps its tail, and readers meet the damage.
-        let Ok(bytes) = sidecar::build(segment, &sealed, &ways_back) else { return };
+        let built = sidecar::build(segment, &sealed, &ways_back, Frames::Known);
+        let Ok(bytes) = built else { return };
         let stored = sidecar::store(&*self.directory, &sealed, &bytes);
         let own = stored.unwrap_or_else(|_| SegmentIndex::in_memory(sealed, bytes));
         segment.attach(own);

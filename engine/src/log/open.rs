@@ -18,9 +18,11 @@ use crate::error::OpenError;
 use crate::index::StreamIndex;
 use crate::index::indexer::Indexer;
 use crate::options::Options;
+use crate::recovery::report::RecoveryReport;
 use crate::recovery::{Recovered, RecoveredWriter, recover, recover_read_only};
 use crate::segment::set::SegmentSet;
 use crate::segment::source::{Background, Inline, SegmentSource};
+use crate::stats::Counters;
 use crate::storage::latch::Latch;
 use crate::storage::{Directory, DirectoryLock, IoError};
 use crate::subscribe::notifier::Notifier;
@@ -93,16 +95,19 @@ impl Log {
         threadless: bool,
     ) -> Result<Self, OpenError> {
         let Recovered { report, segments: listed, index, end, synced, writer } = recovered;
+        tell(&report, writer.is_some());
         let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
         let index = Arc::new(index);
         let segments = Arc::clone(index.segments());
         segments.put(listed);
         let notifier = Arc::new(Notifier::default());
+        let counters = Arc::new(Counters::default());
         let pipeline = match writer {
             None => None,
             Some(writer) => Some(pipeline(
                 writer,
                 (&index, &segments, &watermarks, &notifier),
+                &counters,
                 &options,
                 environment,
                 threadless,
@@ -122,8 +127,17 @@ impl Log {
             threadless,
             running: Mutex::new(running),
         };
-        let shared =
-            Shared { index, segments, watermarks, notifier, report, options, pipeline, threadless };
+        let shared = Shared {
+            index,
+            segments,
+            watermarks,
+            notifier,
+            report,
+            counters,
+            options,
+            pipeline,
+            threadless,
+        };
         Ok(Self { shared: Arc::new(shared), closer: Arc::new(closer) })
     }
 }
@@ -137,6 +151,7 @@ fn pipeline(
         &Arc<Watermarks>,
         &Arc<Notifier>,
     ),
+    counters: &Arc<Counters>,
     options: &Options,
     environment: Environment,
     threadless: bool,
@@ -148,7 +163,13 @@ fn pipeline(
         true => Box::new(Inline::new(preparer, Arc::clone(&latch), indexer)),
         false => {
             let ahead = options.segments_ahead;
-            let started = Background::start(preparer, ahead, Arc::clone(&latch), indexer);
+            let started = Background::start(
+                preparer,
+                ahead,
+                Arc::clone(&latch),
+                indexer,
+                Arc::clone(counters),
+            );
             Box::new(started.map_err(|error| IoError::new("start", "a thread", error))?)
         }
     };
@@ -163,7 +184,7 @@ fn pipeline(
         latch: Arc::clone(&latch),
         numbers: Vec::new(),
     };
-    let publisher = Publisher::new(Arc::clone(watermarks), latch);
+    let publisher = Publisher::new(Arc::clone(watermarks), latch, Arc::clone(counters));
     let limits = Limits {
         group_batches_max: options.group_batches_max,
         group_bytes_max: options.group_bytes_max,
@@ -173,4 +194,23 @@ fn pipeline(
     let queue = channel::bounded(options.queue_batches_max);
     let notifier = Arc::clone(notifier);
     Ok(Arc::new(Pipeline::new(committer, publisher, queue, notifier, environment, limits)))
+}
+
+/// Says what opening has come to.
+fn tell(report: &RecoveryReport, is_writer: bool) {
+    let RecoveryReport { log_id, segments, events, streams, clean_close, time_taken, .. } = report;
+    tracing::info!(
+        %log_id, segments, events, streams, clean_close, ?time_taken, is_writer, "opened"
+    );
+    let RecoveryReport { bytes_cut, end, damage, indexes_made, indexes_wrong, .. } = report;
+    if *bytes_cut > 0 && damage.is_none() {
+        let (file, offset) = (&end.file, end.offset.as_u64());
+        tracing::warn!(file, offset, bytes_cut, "a torn tail, never acknowledged as durable");
+    }
+    if *indexes_wrong > 0 {
+        tracing::warn!(indexes_wrong, indexes_made, "indexes of segments were wrong");
+    }
+    if let Some(damage) = damage {
+        tracing::error!(%damage, "the log is damaged, and open for reading only");
+    }
 }

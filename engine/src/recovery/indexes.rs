@@ -30,7 +30,7 @@ use crate::index::tail::Tail;
 use crate::index::{StreamIndex, StreamNumber, Streams};
 use crate::segment::landmarks::Landmarks;
 use crate::segment::reader::Segment;
-use crate::segment::sidecar::{self, LoadError, SegmentIndex};
+use crate::segment::sidecar::{self, Frames, LoadError, SegmentIndex};
 use crate::storage::Directory;
 
 /// What has been found of indexes and done about them.
@@ -233,7 +233,7 @@ fn build_all(
     };
     let jobs: Vec<_> = group.iter().map(with_ways_back).collect();
     let build = |(segment, sealed, ways_back): &(Arc<Segment>, SealedSegment, WaysBack)| {
-        sidecar::build(segment, sealed, ways_back)
+        sidecar::build(segment, sealed, ways_back, Frames::Found)
     };
     if let [one] = &*jobs {
         return vec![build(one)];

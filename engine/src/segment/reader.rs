@@ -14,7 +14,7 @@ use quipu_format::{
 
 use super::landmarks::Landmarks;
 use super::name::segment_name;
-use super::sidecar::{self, SegmentIndex};
+use super::sidecar::{self, Frames, SegmentIndex};
 use crate::error::ReadError;
 use crate::storage::raw::Region;
 use crate::sync::RwLock;
@@ -131,7 +131,7 @@ impl Segment {
         let base = self.base_position();
         let open = FrameError::Field { field: "seal", found: self.region.written() };
         let sealed = self.sealed().ok_or_else(|| self.damaged(Self::FIRST_FRAME, base, open))?;
-        let bytes = sidecar::build(self, &sealed, &[])?;
+        let bytes = sidecar::build(self, &sealed, &[], Frames::Found)?;
         let own = Arc::new(SegmentIndex::in_memory(sealed, bytes));
         *self.own.write() = Own::Indexed(Arc::clone(&own));
         Ok(own)

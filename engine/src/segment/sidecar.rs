@@ -1,6 +1,6 @@
 //! The index of one sealed segment: its sidecar, mapped or in memory.
 //!
-//! Owns: [`SegmentIndex`], [`build`] (from the frames), [`store`] (as a file), [`load`]. May call:
+//! Owns: [`SegmentIndex`], [`build`] (from [`Frames`]), [`store`] (as a file), [`load`]. May call:
 //! reader, storage, the format. The format's checks make any bytes safe to look into; a section's
 //! checksum is verified once, before it is first used.
 //!
@@ -15,7 +15,7 @@ use quipu_format::sidecar::{
     FramePlace, NameHash, SealedSegment, Section, Sidecar, SidecarBuilder, SidecarError,
     SidecarHeader, StreamPositions,
 };
-use quipu_format::{Chain, FrameError, Position, Step, layout};
+use quipu_format::{ByteOffset, Chain, FrameError, FrameFront, Position, Salt, Step, layout};
 
 use super::name::{sidecar_name, unfinished_sidecar_name};
 use super::reader::Segment;
@@ -98,6 +98,33 @@ impl SegmentIndex {
     }
 }
 
+/// Where the frames of a segment come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frames {
+    /// From the disk: every byte is verified.
+    Found,
+    /// This process has stored them, or verified them when it opened the log: headers are verified,
+    /// bodies are taken as they are. Whoever reads one verifies it.
+    Known,
+}
+
+impl Frames {
+    /// What stands at `offset`, as [`Chain::step`] has it.
+    fn step<'a>(self, chain: &Chain, bytes: &'a [u8], salt: Salt, offset: ByteOffset) -> Step<'a> {
+        if self == Self::Found {
+            return chain.step(bytes, salt, offset);
+        }
+        let front = FrameFront::decode(bytes, salt, offset);
+        let frame = front.and_then(|front| front.map(FrameFront::trust).transpose());
+        let next = |frame| chain.follow(&frame).map(|chain| Step::Frame { frame, chain });
+        match frame {
+            Ok(Some(frame)) => next(frame).unwrap_or_else(Step::Bad),
+            Ok(None) => Step::NeverWritten,
+            Err(error) => Step::Bad(error),
+        }
+    }
+}
+
 /// Makes the index of a sealed segment from its frames, each verified and followed to the seal.
 /// `ways_back` has, for each stream that goes on in it, the positions of its first event here and of
 /// the one in front.
@@ -105,6 +132,7 @@ pub(crate) fn build(
     segment: &Segment,
     sealed: &SealedSegment,
     ways_back: &[(Position, Position)],
+    frames: Frames,
 ) -> Result<Vec<u8>, ReadError> {
     let mut builder = SidecarBuilder::new(sealed.log_id, sealed.base_position);
     let mut chain = Chain::at_start_of(segment.header());
@@ -116,7 +144,7 @@ pub(crate) fn build(
         let damaged = |fault| segment.damaged(offset, chain.position, fault);
         let missing = FrameError::Field { field: "first position", found: chain.position.as_u64() };
         let bytes = segment.region().bytes(offset.as_u64()..end).unwrap_or_default();
-        let (frame, behind) = match chain.step(bytes, segment.salt(), offset) {
+        let (frame, behind) = match frames.step(&chain, bytes, segment.salt(), offset) {
             Step::Frame { frame, chain } => (frame, chain),
             Step::NeverWritten => return Err(damaged(missing)),
             Step::Bad(fault) => return Err(damaged(fault)),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::prepare::{Prepared, Preparer};
 use super::reader::Segment;
+use crate::stats::Counters;
 use crate::storage::latch::Latch;
 use crate::storage::{File, IoError};
 use crate::sync::thread::{self, JoinHandle};
@@ -113,6 +114,7 @@ pub(crate) struct Background {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug, Default)]
@@ -133,9 +135,13 @@ impl Background {
         ahead: usize,
         latch: Arc<Latch>,
         after_seal: Box<dyn AfterSeal>,
+        counters: Arc<Counters>,
     ) -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared { state: Mutex::new(State::default()), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+            counters,
+        });
         let thread = thread::Builder::new().name("quipu-prepare".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || shared.run(preparer, ahead, &latch, &*after_seal)
@@ -152,6 +158,7 @@ impl SegmentSource for Background {
         self.shared.changed.notify_all();
         loop {
             if let Some(prepared) = state.ready.pop_front() {
+                self.shared.counters.ready(state.ready.len());
                 self.shared.changed.notify_all();
                 return Ok(prepared);
             }
@@ -198,7 +205,10 @@ impl Shared {
                 let prepared = preparer.prepare();
                 state = self.state.lock();
                 match prepared {
-                    Ok(prepared) => state.ready.push_back(prepared),
+                    Ok(prepared) => {
+                        state.ready.push_back(prepared);
+                        self.counters.ready(state.ready.len());
+                    }
                     Err(failure) => state.failure = Some(failure),
                 }
                 self.changed.notify_all();

@@ -42,7 +42,11 @@ impl Latch {
 
     /// Shuts the latch. Answers the first cause: `cause` itself, or that of whoever came before.
     pub(crate) fn trip(&self, cause: IoError) -> IoError {
-        self.first.get_or_init(|| cause).clone()
+        let tell = |cause| {
+            tracing::error!(%cause, "the log takes no more: it is to be opened again");
+            cause
+        };
+        self.first.get_or_init(|| tell(cause)).clone()
     }
 }
 

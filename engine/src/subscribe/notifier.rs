@@ -53,6 +53,11 @@ impl Notifier {
         woken.into_values().for_each(crate::append::ticket::wake);
     }
 
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Nothing more will come.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);

@@ -45,7 +45,8 @@ impl SidecarBuilder {
     }
 
     /// Collects a frame that verifies and follows the one before; it stands at `offset`. One without
-    /// events changes nothing. After an error nothing good can come of the builder.
+    /// events changes nothing. Payloads are not looked at. After an error nothing good can come of the
+    /// builder.
     pub fn push(&mut self, frame: &Frame<'_>, offset: ByteOffset) -> Result<(), SidecarError> {
         let header = &frame.header;
         if header.first_position != self.next {
@@ -59,23 +60,23 @@ impl SidecarBuilder {
         let first = header.first_position.as_u64() - self.base.as_u64();
         self.frames.push(first, offset, frame.commit_checksum());
         let mut streams_met = 0;
-        for (position, event) in (first..).zip(body.events()) {
+        for (position, event) in (first..).zip(body.outlines()) {
             let event = event?;
-            let name = body.streams().name(event.stream)?;
-            let first = frame.first_version(event.stream).unwrap_or(Version::ZERO);
+            let name = body.streams().name(event.stream())?;
+            let first = frame.first_version(event.stream()).unwrap_or(Version::ZERO);
             let due = self.streams.push_at(name, position, first);
-            if event.stream >= streams_met {
+            if event.stream() >= streams_met {
                 // The stream's first event here: the frame says which version it has.
-                streams_met = event.stream.saturating_add(1);
+                streams_met = event.stream().saturating_add(1);
                 if due != first {
                     let found = first.as_u64();
                     return Err(SidecarError::Field { field: "first version", found });
                 }
             }
-            for tag in event.tags {
+            for tag in event.tags() {
                 self.tags.push(tag, position);
             }
-            self.types.push(event.event_type, position);
+            self.types.push(event.event_type()?, position);
         }
         self.next = header.end_position();
         Ok(())

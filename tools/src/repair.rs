@@ -1,0 +1,160 @@
+//! `quipu repair`: cuts a torn tail off, and says beforehand what that is.
+//!
+//! What is to be done is decided by the verifier, so by the format alone; the engine's recovery does
+//! it. A dry run unless told otherwise. What verifies is never touched, and the files that are changed
+//! are kept, as they were, in a folder beside the log. A damaged log is not repaired: what could be
+//! kept of it is for `quipu salvage`.
+
+mod originals;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use quipu::Log;
+use serde::Serialize;
+
+use crate::number::{counted, grouped};
+use crate::outcome::Outcome;
+use crate::verify::{Report, Tail, verify};
+use originals::keep;
+
+/// How a log is repaired.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request {
+    /// Not only said, but done.
+    pub apply: bool,
+    /// The report as JSON.
+    pub json: bool,
+}
+
+/// What was found, and done.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct Repair {
+    /// What the verifier has found before anything was done.
+    #[serde(flatten)]
+    pub found: Report,
+    /// What there is to do, or was.
+    pub to_do: Vec<String>,
+    /// Where the files are now as they were, if they were changed.
+    pub originals: Option<PathBuf>,
+}
+
+/// Repairs the log in `directory`, or says what that would do.
+pub fn run(directory: &Path, request: &Request) -> anyhow::Result<Outcome> {
+    let repair = repair(directory, request.apply)?;
+    let mut out = io::stdout().lock();
+    if request.json {
+        serde_json::to_writer_pretty(&mut out, &repair)?;
+        writeln!(out)?;
+    } else {
+        tell(&repair, directory, &mut out)?;
+    }
+    Ok(if repair.is_damaged() { Outcome::Wrong } else { Outcome::Fine })
+}
+
+/// Says what there is to do and, if that is wanted and nothing durable is gone, does it.
+///
+/// # Errors
+/// What keeps the log from being judged or opened. Damage is no error; then nothing is changed.
+pub fn repair(directory: &Path, apply: bool) -> anyhow::Result<Repair> {
+    let found = verify(directory)?;
+    let to_do = to_do(&found);
+    let mut repair = Repair { found, to_do, originals: None };
+    if apply && !repair.is_damaged() && !repair.to_do.is_empty() {
+        repair.originals = Some(carry_out(directory, &repair.found)?);
+    }
+    Ok(repair)
+}
+
+impl Repair {
+    /// Whether something durable is gone, so that nothing was done.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.found.tail, Tail::Damaged { .. })
+    }
+}
+
+/// What opening the log for writing would do to it.
+fn to_do(found: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Tail::Torn { file, offset, bytes, fault } = &found.tail {
+        all.push(format!(
+            "cut {} behind offset {} of {file} ({fault}): never acknowledged as durable",
+            counted(*bytes, "byte", "bytes"),
+            grouped(*offset),
+        ));
+    }
+    for sequence in &found.seals_missing {
+        all.push(format!("write the seal of segment {sequence}, which the next one names"));
+    }
+    if found.segments_unfinished > 0 {
+        let count = counted(found.segments_unfinished as u64, "file", "files");
+        all.push(format!("remove {count} whose preparation did not finish"));
+    }
+    all
+}
+
+/// Keeps what will be changed, and lets recovery do it. Where the originals are.
+fn carry_out(directory: &Path, found: &Report) -> anyhow::Result<PathBuf> {
+    let originals = keep(directory, found)?;
+    let kept_in = originals.display();
+    // A segment of another size would be made ready otherwise.
+    let last = std::fs::read_dir(directory)
+        .with_context(|| format!("cannot list {}", directory.display()))?
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().extension().is_some_and(|kind| kind == "seg"))
+        .max_by_key(std::fs::DirEntry::file_name);
+    let mut options = Log::options().create(false);
+    if let Some(about) = last.and_then(|entry| entry.metadata().ok()) {
+        options = options.segment_bytes(about.len());
+    }
+    let log = options.open(directory).with_context(|| {
+        format!("cannot repair {}; the originals are in {kept_in}", directory.display())
+    })?;
+    let events = log.end().as_u64();
+    log.close()?;
+    if events != found.events {
+        bail!("{events} events are there, {} were found: see {kept_in}", found.events);
+    }
+    Ok(originals)
+}
+
+fn tell(repair: &Repair, directory: &Path, out: &mut impl Write) -> io::Result<()> {
+    let Repair { found, to_do, originals } = repair;
+    writeln!(
+        out,
+        "kept: {} in {} of {}, positions below {}",
+        counted(found.events, "event", "events"),
+        counted(found.batches, "batch", "batches"),
+        counted(found.streams as u64, "stream", "streams"),
+        grouped(found.events),
+    )?;
+    if let Tail::Damaged { file, offset, position, fault, proof } = &found.tail {
+        writeln!(
+            out,
+            "DAMAGED: {file} at offset {offset}: position {position} cannot be read ({fault})"
+        )?;
+        writeln!(out, "proof: {proof}")?;
+        let directory = directory.display();
+        writeln!(
+            out,
+            "Nothing was changed: a repair would lose what was durable. Restore a backup, or see"
+        )?;
+        return writeln!(out, "what is lost with: quipu salvage {directory} --dry-run");
+    }
+    if to_do.is_empty() {
+        return writeln!(out, "There is nothing to repair.");
+    }
+    for one in to_do {
+        writeln!(out, "{}: {one}", if originals.is_some() { "done" } else { "to do" })?;
+    }
+    match originals {
+        Some(place) => writeln!(out, "The files are kept as they were in {}", place.display()),
+        None => writeln!(
+            out,
+            "Nothing was changed; --apply does it. So does opening the log for writing."
+        ),
+    }
+}
