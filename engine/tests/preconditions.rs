@@ -290,6 +290,13 @@ fn what_a_callers_own_batches_on_their_way_will_bring_is_waited_for() {
         for ticket in tickets {
             ticket.unwrap().wait().unwrap();
         }
+        // Of two expectations the one that is to come true is not told as failed.
+        let other = format!("other-{round}");
+        let coming = log.submit(one(&other, "")).unwrap();
+        let both = one(&other, "").expect(&stream, NoStream).expect(&other, EXACT_0);
+        let failure = log.append(both).unwrap_err();
+        assert_eq!(failure.failed_preconditions().len(), 1, "{failure}");
+        coming.wait().unwrap();
         // And what they have overtaken is refused, by whomever.
         let late = log.submit(one(&stream, "").expect(&stream, EXACT_0)).unwrap();
         let failure = late.wait().unwrap_err();
