@@ -44,6 +44,8 @@ pub(crate) struct Committer {
     pub(crate) segments: Arc<SegmentSet>,
     pub(crate) watermarks: Arc<Watermarks>,
     pub(crate) latch: Arc<Latch>,
+    /// What has come into the active segment since it became that, or was opened.
+    pub(crate) filled: Filled,
     /// The streams of the batch at hand, by their place in its table; kept for its memory.
     pub(crate) numbers: Vec<Option<StreamNumber>>,
 }
@@ -115,6 +117,7 @@ impl Committer {
         }
         let first_position = self.active.chain().position;
         self.note_versions(&mut encoded, &batch.stream_hashes);
+        self.filled.groups += u64::from(!group.touches(&self.active));
         let synced = self.watermarks.synced();
         group.touch(&self.active);
         self.active
@@ -124,6 +127,7 @@ impl Committer {
         self.update_index(&encoded, hashes, tags, first_position);
         group.needs_sync |= sync;
         group.stored_bytes += frame_bytes;
+        self.filled.bytes += frame_bytes;
         self.watermarks.write(self.active.chain().position);
         Ok(Committed {
             encoded: Some(encoded),
@@ -254,6 +258,7 @@ impl Committer {
     fn roll_over(&mut self, time: CommitTime, group: &mut Group) -> Result<(), AppendError> {
         let Some(source) = &mut self.source else { return Err(AppendError::Closed) };
         let from = self.active.segment().name();
+        source.expect_large_groups(self.filled.by_large_groups());
         let prepared = source.take().map_err(|error| match error.is_full() {
             true => AppendError::Full(error),
             false => AppendError::NoSegment(error),
@@ -282,6 +287,7 @@ impl Committer {
         group.touch(&next);
         let full = std::mem::replace(&mut self.active, next);
         self.header = header;
+        self.filled = Filled { groups: 1, bytes: 0 };
         full.segment().seal(sealed);
         tracing::debug!(%from, to = %self.active.segment().name(), "rolled over");
         if let Some(source) = &mut self.source {
@@ -301,6 +307,24 @@ impl Committer {
     }
 }
 
+/// How a segment is filled.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Filled {
+    groups: u64,
+    bytes: u64,
+}
+
+impl Filled {
+    /// Whether it is filled by few groups of much each.
+    fn by_large_groups(self) -> bool {
+        self.groups > 0 && self.bytes / self.groups >= LARGE_GROUP_BYTES
+    }
+}
+
+/// From here on a sync that has to note which blocks are in use is cheaper than writing zeros to them
+/// first: `benches/NOTES.md` has the figures.
+const LARGE_GROUP_BYTES: u64 = 1 << 20;
+
 /// What a caller is told whose preconditions do not hold.
 fn refusal(streams: Vec<FailedPrecondition>, queries: &[PreparedQuery]) -> AppendError {
     let failed = |query: &PreparedQuery| {
@@ -311,5 +335,18 @@ fn refusal(streams: Vec<FailedPrecondition>, queries: &[PreparedQuery]) -> Appen
     match queries.is_empty() {
         true => AppendError::PreconditionFailed(streams.into()),
         false => AppendError::QueryMatched { queries, streams: streams.into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_filled_by_large_groups_if_they_are_large_on_average() {
+        let filled = |groups, bytes| Filled { groups, bytes }.by_large_groups();
+        assert!(filled(3, 3 << 20) && filled(1, 1 << 30));
+        assert!(!filled(3, (3 << 20) - 1) && !filled(1, 4096));
+        assert!(!filled(0, 0), "nothing is known yet");
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::closer::{Closer, Running};
 use super::directory::{lock, os_directory};
 use super::{Log, Shared};
-use crate::append::committer::Committer;
+use crate::append::committer::{Committer, Filled};
 use crate::append::pipeline::{Limits, Pipeline};
 use crate::append::publisher::Publisher;
 use crate::append::writer::WriterThreads;
@@ -182,6 +182,7 @@ fn pipeline(
         segments: Arc::clone(segments),
         watermarks: Arc::clone(watermarks),
         latch: Arc::clone(&latch),
+        filled: Filled::default(),
         numbers: Vec::new(),
     };
     let publisher = Publisher::new(Arc::clone(watermarks), latch, Arc::clone(counters));
