@@ -50,3 +50,52 @@ impl Judged {
         !self.failed.is_empty() && self.failed.iter().all(for_good)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quipu_format::Version;
+
+    use super::*;
+    use crate::append::expected::ExpectedVersion::{
+        self, Exact, LastPosition, NoStream, StreamExists,
+    };
+    use crate::append::expected::StreamHead;
+
+    /// Expectations that have failed of a stream at version 3, whose last event is at position 10.
+    fn refused_for_good(failed: &[(ExpectedVersion, bool)], seen: u64) -> bool {
+        let head = StreamHead { version: Version::new(3), position: Position::new(10) };
+        let failed = failed.iter().map(|(expected, has_events)| FailedPrecondition {
+            stream: "order-1".to_owned(),
+            expected: *expected,
+            actual: has_events.then_some(head),
+        });
+        let judged = Judged { failed: failed.collect(), end: Position::new(11) };
+        judged.is_refused_for_good(Position::new(seen))
+    }
+
+    #[test]
+    fn only_what_no_later_event_mends_has_failed_for_good() {
+        let version = |version| Exact(Version::new(version));
+        let position = |position| LastPosition(Position::new(position));
+        for (expected, for_good) in [
+            (NoStream, true),
+            (version(2), true),
+            (version(4), false),
+            (position(9), true),
+            (position(11), false),
+        ] {
+            assert_eq!(refused_for_good(&[(expected, true)], 11), for_good, "{expected}");
+        }
+        for expected in [StreamExists, version(0), position(0)] {
+            assert!(!refused_for_good(&[(expected, false)], 11), "{expected} of no stream");
+        }
+    }
+
+    #[test]
+    fn every_one_of_them_must_have_failed_for_good_and_below_what_is_seen() {
+        assert!(!refused_for_good(&[], 11), "nothing has failed");
+        assert!(refused_for_good(&[(NoStream, true), (NoStream, true)], 11));
+        assert!(!refused_for_good(&[(NoStream, true), (StreamExists, false)], 11));
+        assert!(!refused_for_good(&[(NoStream, true)], 10), "its last event is not seen yet");
+    }
+}
