@@ -46,6 +46,16 @@ impl Environment {
         }
     }
 
+    /// A number for this opening of a log, another one than that of the opening `before`.
+    pub(crate) fn new_session(&self, before: u64) -> u64 {
+        let mut drawn = [0; 8];
+        match self {
+            // Whoever has no random bytes has counted up at least.
+            Self::System if getrandom::fill(&mut drawn).is_ok() => u64::from_le_bytes(drawn),
+            Self::System | Self::Repeatable { .. } => before.wrapping_add(1),
+        }
+    }
+
     /// The id of a new log.
     pub(crate) fn new_log_id(&self) -> io::Result<LogId> {
         match self {

@@ -61,6 +61,7 @@
 mod append;
 mod environment;
 mod error;
+mod follow;
 mod index;
 mod log;
 #[cfg(all(test, any(quipu_loom, quipu_shuttle)))]

@@ -35,7 +35,7 @@ use crate::segment::writer::frame_bytes_max;
 use crate::stats::{Counters, Stats};
 use crate::subscribe::notifier::Notifier;
 use crate::subscribe::request::Subscribe;
-use crate::subscribe::source::{Live, Source};
+use crate::subscribe::source::{Follows, Live, Source};
 use crate::subscribe::subscription::Subscription;
 use crate::watermark::Watermarks;
 
@@ -80,6 +80,8 @@ struct Shared {
     options: Options,
     /// `None`: open for reading only.
     pipeline: Option<Arc<Pipeline>>,
+    /// How another process's writer is followed; `None`: open for writing, or damaged.
+    follows: Option<Follows>,
     /// Whether batches are committed on the caller's thread, there being no other.
     threadless: bool,
 }
@@ -164,15 +166,18 @@ impl Log {
         self.closer.close()
     }
 
-    /// The position that the next event gets: the end of what readers see.
+    /// The position that the next event gets: the end of what readers see. A log that is open for reading
+    /// only looks for what its writer has made durable since, as it does for every read.
     #[must_use]
     pub fn end(&self) -> Position {
+        self.look();
         self.shared.watermarks.published()
     }
 
     /// Everything below this position is durable.
     #[must_use]
     pub fn synced_end(&self) -> Position {
+        self.look();
         self.shared.watermarks.synced()
     }
 
@@ -360,18 +365,28 @@ impl Log {
     }
 
     fn live(&self) -> Live {
-        let Shared { segments, watermarks, index, options, notifier, pipeline, .. } = &*self.shared;
+        let Shared { segments, watermarks, index, options, notifier, pipeline, follows, .. } =
+            &*self.shared;
         Live {
             segments: Arc::clone(segments),
             watermarks: Arc::clone(watermarks),
             index: Arc::clone(index),
             notifier: Arc::clone(notifier),
             verify: options.verify_reads,
-            grows: pipeline.is_some(),
+            grows: pipeline.is_some() || follows.is_some(),
+            follows: follows.clone(),
+        }
+    }
+
+    /// Looks for what a writer in another process has made durable.
+    fn look(&self) {
+        if let Some(Follows { follower, .. }) = &self.shared.follows {
+            follower.look();
         }
     }
 
     fn snapshot(&self) -> Snapshot {
+        self.look();
         let Shared { segments, watermarks, options, .. } = &*self.shared;
         Snapshot::take(segments, watermarks, options.verify_reads)
     }

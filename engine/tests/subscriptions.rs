@@ -184,18 +184,6 @@ fn what_was_committed_before_the_close_is_given_and_then_it_ends() {
 }
 
 #[test]
-fn a_log_open_for_reading_only_ends_its_subscriptions_once_they_have_caught_up() {
-    let directory = tempfile::tempdir().unwrap();
-    let log = open(&directory);
-    append(&log, "s", "A");
-    log.close().unwrap();
-    let reader = Log::open_read_only(directory.path().join("log")).unwrap();
-    let words: Vec<_> =
-        reader.subscribe(Position::ZERO).into_iter().map(|one| word(&one.unwrap())).collect();
-    assert_eq!(words, ["0 A", "caught up at 1"]);
-}
-
-#[test]
 fn a_timeout_is_kept_and_an_event_comes_before_it() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(&directory);

@@ -5,7 +5,7 @@
 //!
 //! The order of effects, on which the contract rests:
 //! 1. every file with frames that are not durable is synced, oldest first;
-//! 2. then, and only then, the synced mark rises;
+//! 2. then, and only then, the synced mark rises, and readers in other processes are told;
 //! 3. then the published mark: readers see the group;
 //! 4. then callers are answered: whoever hears of a commit can read it.
 //!
@@ -19,6 +19,7 @@ use super::group::{Group, Staged, Touched};
 use super::ticket::{Answer, Responder};
 use crate::stats::Counters;
 use crate::storage::IoError;
+use crate::storage::beacon::Beacon;
 use crate::storage::latch::Latch;
 use crate::watermark::Watermarks;
 
@@ -29,6 +30,8 @@ pub(crate) struct Publisher {
     latch: Arc<Latch>,
     /// Files with frames that are not known to be durable, oldest first.
     unsynced: Vec<Touched>,
+    /// Tells readers in other processes.
+    beacon: Option<Beacon>,
     counters: Arc<Counters>,
 }
 
@@ -36,9 +39,10 @@ impl Publisher {
     pub(crate) fn new(
         watermarks: Arc<Watermarks>,
         latch: Arc<Latch>,
+        beacon: Option<Beacon>,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { watermarks, latch, unsynced: Vec::new(), counters }
+        Self { watermarks, latch, unsynced: Vec::new(), beacon, counters }
     }
 
     /// Takes a group to where its answers are true, and gives those who wait for them, with what
@@ -99,6 +103,7 @@ impl Publisher {
         self.latch.check()?;
         self.unsynced.clear();
         self.watermarks.sync(end);
+        self.beacon.take_if(|beacon| !beacon.announce(end));
         Ok(())
     }
 }

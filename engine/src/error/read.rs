@@ -23,6 +23,15 @@ pub enum ReadError {
         /// What is wrong.
         fault: FrameError,
     },
+    /// A log that another process writes ends in front of what this reader has seen: files were put
+    /// back, or a device has lost what no sync had covered. Open it again.
+    #[error("the log ends at position {end}, and had been read up to {seen}: open it again")]
+    Rewound {
+        /// Where it ends.
+        end: Position,
+        /// Where it had ended.
+        seen: Position,
+    },
     /// A call to the system failed.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -43,7 +52,7 @@ impl ReadError {
     #[must_use]
     pub fn kind(&self) -> ReadErrorKind {
         match self {
-            Self::Damaged { .. } => ReadErrorKind::Damage,
+            Self::Damaged { .. } | Self::Rewound { .. } => ReadErrorKind::Damage,
             Self::Io(_) => ReadErrorKind::Io,
         }
     }

@@ -11,6 +11,7 @@
 //! | [`arena`] | names, each once, and vectors that grow without moving |
 //! | [`history`] | finding a stream's events over all segments |
 //! | [`indexer`] | making the index of a segment that has been sealed |
+//! | [`intake`] | putting the events of a frame that was read here |
 //!
 //! Invariants:
 //! - One writer pushes events in the order of their positions, right after it has stored them and
@@ -25,6 +26,7 @@
 pub(crate) mod arena;
 pub(crate) mod history;
 pub(crate) mod indexer;
+pub(crate) mod intake;
 pub(crate) mod streams;
 pub(crate) mod tags;
 pub(crate) mod tail;

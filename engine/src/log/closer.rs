@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::append::pipeline::Pipeline;
 use crate::append::writer::WriterThreads;
 use crate::error::AppendError;
+use crate::follow::poller::Poller;
 use crate::storage::DirectoryLock;
 use crate::subscribe::notifier::Notifier;
 use crate::sync::Mutex;
@@ -20,6 +21,8 @@ pub(super) struct Closer {
     pub(super) notifier: Arc<Notifier>,
     pub(super) threadless: bool,
     pub(super) running: Mutex<Option<Running>>,
+    /// Follows another process's writer.
+    pub(super) poller: Mutex<Option<Poller>>,
 }
 
 /// What has to be ended, in the order of the fields.
@@ -33,6 +36,8 @@ impl Closer {
         let answer = self.end();
         // Subscriptions give what was committed, and end.
         self.notifier.close();
+        let poller = self.poller.lock().take();
+        drop(poller);
         answer
     }
 

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::closer::{Closer, Running};
 use super::directory::{lock, os_directory};
@@ -15,17 +16,21 @@ use crate::append::publisher::Publisher;
 use crate::append::writer::WriterThreads;
 use crate::environment::Environment;
 use crate::error::OpenError;
+use crate::follow::poller::Poller;
+use crate::follow::{Follower, THOROUGH_EVERY};
 use crate::index::StreamIndex;
 use crate::index::indexer::Indexer;
 use crate::options::Options;
 use crate::recovery::report::RecoveryReport;
-use crate::recovery::{Recovered, RecoveredWriter, recover, recover_read_only};
+use crate::recovery::{Reached, Recovered, RecoveredWriter, recover, recover_read_only};
 use crate::segment::set::SegmentSet;
 use crate::segment::source::{Background, Inline, SegmentSource};
 use crate::stats::Counters;
+use crate::storage::beacon::Beacon;
 use crate::storage::latch::Latch;
 use crate::storage::{Directory, DirectoryLock, IoError};
 use crate::subscribe::notifier::Notifier;
+use crate::subscribe::source::Follows;
 use crate::sync::{Mutex, channel};
 use crate::watermark::Watermarks;
 
@@ -65,7 +70,7 @@ impl Log {
         options.check()?;
         let directory: Arc<dyn Directory> = Arc::new(disk.clone());
         let recovered = recover_read_only(&directory, &options, &Environment::System)?;
-        Self::start(recovered, None, options, Environment::System, true)
+        Self::start(directory, recovered, None, options, Environment::System, true)
     }
 
     pub(crate) fn open_on(
@@ -76,25 +81,26 @@ impl Log {
     ) -> Result<Self, OpenError> {
         let lock = lock(&*directory)?;
         let recovered = recover(&directory, &options, &environment)?;
-        Self::start(recovered, Some(lock), options, environment, threadless)
+        Self::start(directory, recovered, Some(lock), options, environment, threadless)
     }
 
     pub(crate) fn open_read_only_with(path: &Path, options: Options) -> Result<Self, OpenError> {
         options.check()?;
         let directory = os_directory(path, false)?;
         let recovered = recover_read_only(&directory, &options, &Environment::System)?;
-        Self::start(recovered, None, options, Environment::System, false)
+        Self::start(directory, recovered, None, options, Environment::System, false)
     }
 
     /// Builds the parts around a finished recovery. Without it there is no writer.
     fn start(
+        directory: Arc<dyn Directory>,
         recovered: Recovered,
         lock: Option<Box<dyn DirectoryLock>>,
         options: Options,
         environment: Environment,
         threadless: bool,
     ) -> Result<Self, OpenError> {
-        let Recovered { report, segments: listed, index, end, synced, writer } = recovered;
+        let Recovered { report, segments: listed, index, end, synced, writer, reached } = recovered;
         tell(&report, writer.is_some());
         let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
         let index = Arc::new(index);
@@ -120,12 +126,36 @@ impl Log {
             }
             _ => None,
         };
+        let parts = (&index, &watermarks, &notifier);
+        let follows = match &reached {
+            None => None,
+            Some(reached) => Some(follows(directory, reached, parts, threadless)?),
+        };
+        let poller = match &follows {
+            Some(Follows { follower, bell }) if !threadless => {
+                let started = Poller::start(follower, &notifier, bell, options.follow_every);
+                Some(started.map_err(|error| IoError::new("start", "a thread", error))?)
+            }
+            _ => None,
+        };
         let running = lock.map(|lock| Running { threads, lock });
         let closer = Closer {
             pipeline: pipeline.clone(),
             notifier: Arc::clone(&notifier),
             threadless,
             running: Mutex::new(running),
+            poller: Mutex::new(poller),
+        };
+        let shared = Shared {
+            index,
+            segments,
+            watermarks,
+            notifier,
+            report,
+            options,
+            pipeline,
+            follows,
+            threadless,
         };
         let shared = Shared {
             index,
@@ -136,10 +166,27 @@ impl Log {
             counters,
             options,
             pipeline,
+            follows,
             threadless,
         };
         Ok(Self { shared: Arc::new(shared), closer: Arc::new(closer) })
     }
+}
+
+/// What follows another process's writer.
+fn follows(
+    directory: Arc<dyn Directory>,
+    reached: &Reached,
+    (index, watermarks, notifier): (&Arc<StreamIndex>, &Arc<Watermarks>, &Arc<Notifier>),
+    threadless: bool,
+) -> Result<Follows, OpenError> {
+    let name = directory.name();
+    // Without threads there is no clock either: each look is a thorough one.
+    let thorough_every = if threadless { Duration::ZERO } else { THOROUGH_EVERY };
+    let parts = (index, watermarks);
+    let follower = Follower::new(directory, reached, parts, notifier, thorough_every);
+    let follower = follower.map_err(|error| IoError::new("open a segment of", name, error))?;
+    Ok(Follows { follower: Arc::new(follower), bell: Arc::default() })
 }
 
 /// Builds the data path of appends.
@@ -157,8 +204,9 @@ fn pipeline(
     threadless: bool,
 ) -> Result<Arc<Pipeline>, OpenError> {
     let RecoveredWriter { active, header, preparer } = writer;
+    let directory = Arc::clone(preparer.directory());
     let latch = Arc::new(Latch::new());
-    let indexer = Box::new(Indexer::new(Arc::clone(preparer.directory()), Arc::clone(index)));
+    let indexer = Box::new(Indexer::new(Arc::clone(&directory), Arc::clone(index)));
     let source: Box<dyn SegmentSource> = match threadless {
         true => Box::new(Inline::new(preparer, Arc::clone(&latch), indexer)),
         false => {
@@ -185,7 +233,12 @@ fn pipeline(
         filled: Filled::default(),
         numbers: Vec::new(),
     };
-    let publisher = Publisher::new(Arc::clone(watermarks), latch, Arc::clone(counters));
+    let (directory, mode, log_id) = (&directory, options.store_mode, header.log_id);
+    // All that recovery has accepted is durable.
+    let end = watermarks.synced();
+    let session = |before| environment.new_session(before);
+    let beacon = Beacon::light(directory, mode, log_id, end, session);
+    let publisher = Publisher::new(Arc::clone(watermarks), latch, beacon, Arc::clone(counters));
     let limits = Limits {
         group_batches_max: options.group_batches_max,
         group_bytes_max: options.group_bytes_max,

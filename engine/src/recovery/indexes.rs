@@ -215,7 +215,8 @@ pub(crate) fn complete(
     counts
 }
 
-fn give(segment: &Segment, own: SegmentIndex, index: &StreamIndex) {
+/// Gives a segment its index, in the place of what was kept in memory.
+pub(crate) fn give(segment: &Segment, own: SegmentIndex, index: &StreamIndex) {
     let sequence = own.header().segment.sequence;
     segment.attach(own);
     index.update(|streams| streams.take_tail(sequence));

@@ -16,18 +16,19 @@
 //! - Everything is read with positioned reads: a bad sector is an error, never a signal.
 
 pub(crate) mod decide;
-mod indexes;
+pub(crate) mod indexes;
 pub(crate) mod inventory;
 pub(crate) mod plan;
+mod read_only;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod scan;
-mod window;
+pub(crate) mod window;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use quipu_format::{Chain, ControlKind, LogId, Position, SegmentHeader, SegmentSeq};
+use quipu_format::{ByteOffset, Chain, ControlKind, LogId, Position, SegmentHeader, SegmentSeq};
 
 use crate::environment::Environment;
 use crate::error::{Damage, Fault, OpenError, Proof};
@@ -40,6 +41,7 @@ use crate::segment::writer::ActiveSegment;
 use crate::storage::{Access, Directory, IoError};
 use decide::{Decision, WrongMagic};
 use inventory::{Found, Inventory};
+pub(crate) use read_only::recover_read_only;
 use report::RecoveryReport;
 use scan::{Accepted, Walk};
 
@@ -55,6 +57,22 @@ pub(crate) struct Recovered {
     pub(crate) synced: Position,
     /// `None`: opened for reading.
     pub(crate) writer: Option<RecoveredWriter>,
+    /// Where a reader goes on as the log grows; `None`: opened for writing, or damaged.
+    pub(crate) reached: Option<Reached>,
+}
+
+/// Where the log that a reader was given ends.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    /// The header of the last segment.
+    pub(crate) header: SegmentHeader,
+    /// Behind the last frame in it.
+    pub(crate) offset: ByteOffset,
+    /// Whether that is its seal.
+    pub(crate) is_sealed: bool,
+    pub(crate) chain: Chain,
+    /// The live writer's session, if it has said how far the log is durable.
+    pub(crate) session: Option<u64>,
 }
 
 /// What the writer goes on with.
@@ -87,7 +105,7 @@ pub(crate) fn recover(
         None => new_log_id(environment)?,
     };
     let mut index = StreamIndex::new(log_id);
-    let mut walk = scan::walk(&inventory, &index, options.verify_on_open)?;
+    let mut walk = scan::walk(&inventory, &index, options.verify_on_open, None)?;
     let observed = scan::observe(&inventory, &walk)?;
     if let Some(damage) = walk.damage(&inventory, decide::decide(&observed)) {
         return Err(OpenError::Damaged(Box::new(damage)));
@@ -151,77 +169,8 @@ pub(crate) fn recover(
         end: chain.position,
         synced: chain.position,
         writer: Some(RecoveredWriter { active, header, preparer }),
+        reached: None,
     })
-}
-
-/// Opens the log in a directory for reading only. Changes nothing.
-pub(crate) fn recover_read_only(
-    directory: &Arc<dyn Directory>,
-    options: &Options,
-    environment: &Environment,
-) -> Result<Recovered, OpenError> {
-    let started = Instant::now();
-    let Look { inventory, index, walk, damage, writer_lives } = look(directory, options)?;
-    if !inventory.has_activated() && damage.is_none() {
-        return Err(OpenError::NoLog { directory: directory.name() });
-    }
-    let mut report = RecoveryReport::new(&walk);
-    report.damage = damage;
-    let chain = walk.chain;
-    let segments = map_all(&inventory, walk.accepted, false)?;
-    let made = indexes::complete(&**directory, false, &segments, &index, || environment.threads());
-    report.count_indexes(walk.indexes, made);
-    report.log_id = inventory.log_id().unwrap_or(NO_LOG_ID);
-    // What a live writer has stored and not synced may still be taken back by a power cut.
-    let end = if writer_lives { chain.synced_position } else { chain.position };
-    report.time_taken = started.elapsed();
-    Ok(Recovered { report, segments, index, end, synced: chain.synced_position, writer: None })
-}
-
-/// What a reader has seen of a directory.
-struct Look {
-    inventory: Inventory,
-    index: StreamIndex,
-    walk: Walk,
-    damage: Option<Damage>,
-    writer_lives: bool,
-}
-
-/// How often a reader looks again before it takes the end it has seen for the writer's.
-const LOOKS_MAX: usize = 8;
-
-/// Looks at a directory, perhaps beside a live writer.
-///
-/// A writer goes on while this looks: what was read behind X may be younger than what was read at
-/// X, and prove that more is durable than was stored when X was read. So it is damage only if the
-/// next look, which begins after that proof was read, finds it at the same place.
-fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Look, OpenError> {
-    let is_locked = || {
-        let looked = directory.is_locked();
-        looked.map_err(|error| IoError::new("look at the lock of", directory.name(), error))
-    };
-    let mut damaged_before = None;
-    let mut looks = 0;
-    loop {
-        looks += 1;
-        let locked_before = is_locked()?;
-        let inventory = Inventory::take(directory, Access::Read)?;
-        plan::check(&inventory)?;
-        let index = StreamIndex::new(inventory.log_id().unwrap_or(NO_LOG_ID));
-        let walk = scan::walk(&inventory, &index, options.verify_on_open)?;
-        let observed = scan::observe(&inventory, &walk)?;
-        let mut damage = walk.damage(&inventory, decide::decide(&observed));
-        let writer_lives = locked_before || is_locked()?;
-        let place = damage.as_ref().map(|damage| (damage.file.clone(), damage.offset));
-        if writer_lives && damage.is_some() && damaged_before != place {
-            if looks < LOOKS_MAX {
-                damaged_before = place;
-                continue;
-            }
-            damage = None;
-        }
-        return Ok(Look { inventory, index, walk, damage, writer_lives });
-    }
 }
 
 impl Walk {
@@ -308,9 +257,6 @@ fn activate(
     active.file().sync().map_err(error)?;
     Ok((active, header))
 }
-
-/// Of a log that has none yet, for reading.
-const NO_LOG_ID: LogId = LogId::from_bytes([0; 16]);
 
 fn new_log_id(environment: &Environment) -> Result<LogId, OpenError> {
     let drawn = environment.new_log_id();

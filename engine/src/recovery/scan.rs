@@ -7,8 +7,8 @@
 
 use quipu_format::sidecar::SealedSegment;
 use quipu_format::{
-    Body, ByteOffset, Chain, ControlKind, FrameError, FrameHeader, FrameKind, Position, Salt,
-    SegmentHeader, SegmentSeq, Step, find_evidence, layout,
+    ByteOffset, Chain, ControlKind, Frame, FrameError, FrameKind, Position, Salt, SegmentHeader,
+    SegmentSeq, Step, find_evidence, layout,
 };
 
 use super::decide::{Observed, Sighting, WrongMagic};
@@ -17,7 +17,7 @@ use super::inventory::{Found, HeaderState, Inventory};
 use super::plan::wrong_magic;
 use super::window::Window;
 use crate::error::{Fault, OpenError};
-use crate::index::{StreamIndex, StreamNumber, Streams};
+use crate::index::{StreamIndex, Streams, intake};
 use crate::segment::landmarks::Landmarks;
 use crate::segment::name::segment_name;
 use crate::segment::reader::Segment;
@@ -38,6 +38,8 @@ pub(crate) struct Walk {
     pub(crate) batches: u64,
     pub(crate) streams: usize,
     pub(crate) indexes: IndexCounts,
+    /// Whether it ended at the limit that it was given, and not where frames do not verify.
+    pub(crate) is_limited: bool,
 }
 
 /// A segment that is part of the log.
@@ -81,11 +83,13 @@ impl Walk {
 }
 
 /// Follows the log from its start to the first frame that does not verify. `scan_all`: a segment is
-/// scanned even where its index says that it was whole.
+/// scanned even where its index says that it was whole. `limit`: nothing is followed that stands behind
+/// the last event below it; what a live writer has stored there may not last.
 pub(crate) fn walk(
     inventory: &Inventory,
     index: &StreamIndex,
     scan_all: bool,
+    limit: Option<Position>,
 ) -> Result<Walk, OpenError> {
     let mut walk = Walk {
         accepted: Vec::new(),
@@ -100,11 +104,16 @@ pub(crate) fn walk(
         batches: 0,
         streams: 0,
         indexes: IndexCounts::default(),
+        is_limited: false,
     };
     let mut expected = SegmentSeq::ZERO;
     for (place, found) in inventory.segments.iter().enumerate() {
         walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
         if found.sequence != expected {
+            break;
+        }
+        if !walk.accepted.is_empty() && limit.is_some_and(|limit| walk.chain.position >= limit) {
+            walk.is_limited = true;
             break;
         }
         let header = match admit(found, &walk) {
@@ -128,7 +137,7 @@ pub(crate) fn walk(
         }
         let fault = index.update(|streams| {
             streams.begin_segment(header.sequence, header.base_position);
-            let mut scan = SegmentScan { inventory, found, header, index, streams };
+            let mut scan = SegmentScan { inventory, found, header, index, streams, limit };
             scan.run(next, &mut walk)
         })?;
         if let Some((offset, fault)) = fault {
@@ -186,6 +195,7 @@ struct SegmentScan<'a> {
     header: SegmentHeader,
     index: &'a StreamIndex,
     streams: &'a mut Streams,
+    limit: Option<Position>,
 }
 
 impl SegmentScan<'_> {
@@ -207,8 +217,18 @@ impl SegmentScan<'_> {
             if sealed_at.is_some() {
                 break None;
             }
-            let bytes = self.frame_bytes(&mut window, salt, offset)?;
+            walk.is_limited = self.limit.is_some_and(|limit| chain.position >= limit);
+            if walk.is_limited {
+                break Some((offset, Fault::NeverWritten));
+            }
+            let read =
+                |error| self.inventory.error("read", &self.found.name, error).at(offset.as_u64());
+            let bytes = window.frame_at(salt, offset).map_err(read)?;
             let fault = match chain.step(bytes, salt, offset) {
+                Step::Frame { chain: after, .. } if after.position > self.limit.unwrap_or(END) => {
+                    walk.is_limited = true;
+                    Fault::NeverWritten
+                }
                 Step::Frame { frame, chain: after } => match self.take(&frame, offset) {
                     Ok(()) => {
                         if frame.header.kind == FrameKind::Batch {
@@ -245,7 +265,9 @@ impl SegmentScan<'_> {
         let seal_end = offset.plus(layout::CONTROL_FRAME_BYTES as u64);
         let seal_fits = seal_end.as_u64() <= self.found.length;
         let healed = match next.map(|next| next.header) {
-            Some(HeaderState::Activated(next)) if fault.is_some() && seal_fits => {
+            Some(HeaderState::Activated(next))
+                if fault.is_some() && seal_fits && !walk.is_limited =>
+            {
                 chain.seal_named_by(&next, salt, offset).map(|seal| (seal, next))
             }
             _ => None,
@@ -274,81 +296,14 @@ impl SegmentScan<'_> {
         Ok(if healed.is_some() { None } else { fault })
     }
 
-    /// The bytes of the segment from `offset` on: the whole frame there, if its header verifies.
-    fn frame_bytes<'w>(
-        &self,
-        window: &'w mut Window<'_>,
-        salt: Salt,
-        offset: ByteOffset,
-    ) -> Result<&'w [u8], OpenError> {
-        let at = offset.as_u64();
-        let read = |error| self.inventory.error("read", &self.found.name, error).at(at);
-        let head = window.at(at, layout::header::BYTES as u64).map_err(read)?;
-        let wanted = match FrameHeader::decode(head, salt, offset) {
-            Ok(Some(header)) => u64::from(header.frame_bytes),
-            Ok(None) | Err(_) => layout::header::BYTES as u64,
-        };
-        Ok(window.at(at, wanted).map_err(read)?)
-    }
-
-    /// Puts a frame's events into the index, if the segment can be sealed behind it and each stream
-    /// goes on with its next version.
-    fn take(
-        &mut self,
-        frame: &quipu_format::Frame<'_>,
-        offset: ByteOffset,
-    ) -> Result<(), FrameError> {
-        frame.check_room(offset, self.header.capacity)?;
-        let body = Body::decode(frame)?;
-        let mut numbers: Vec<(u64, Option<StreamNumber>)> = Vec::new();
-        for (at, name) in (0_u32..).zip(body.streams().names()) {
-            let name = name?;
-            let hash = self.index.hash(name);
-            let number = self.streams.find(hash, name);
-            let next = number.map(|number| self.streams.next_version(number)).unwrap_or_default();
-            let found = frame.first_version(at).unwrap_or_default();
-            if found != next {
-                let field = "stream version";
-                return Err(FrameError::Field { field, found: found.as_u64() });
-            }
-            numbers.push((hash, number));
-        }
-        check_distinct(&body, &numbers)?;
-        let first = frame.header.first_position;
-        for (at, event) in (0_u64..).zip(body.events()) {
-            let event = event?;
-            let stream = event.stream;
-            if let Some((hash, number)) = numbers.get_mut(stream as usize) {
-                let name = body.streams().name(stream)?;
-                let number = *number.get_or_insert_with(|| self.streams.find_or_add(*hash, name));
-                self.streams.push(number, first.plus(at));
-            }
-            for tag in event.tags {
-                self.streams.push_tag(self.index.hasher().tag(tag), first.plus(at));
-            }
-        }
-        Ok(())
+    /// Puts a frame's events into the index.
+    fn take(&mut self, frame: &Frame<'_>, offset: ByteOffset) -> Result<(), FrameError> {
+        intake::take(self.index, self.streams, (frame, offset), self.header.capacity)
     }
 }
 
-/// Whether every name of a batch's table is there once: two events would share a version else.
-fn check_distinct(
-    body: &Body<'_>,
-    numbers: &[(u64, Option<StreamNumber>)],
-) -> Result<(), FrameError> {
-    let mut by_hash: Vec<(u64, u32)> =
-        numbers.iter().zip(0_u32..).map(|((hash, _), at)| (*hash, at)).collect();
-    by_hash.sort_unstable();
-    for pair in by_hash.windows(2) {
-        if let [(first_hash, first), (second_hash, second)] = *pair
-            && first_hash == second_hash
-            && body.streams().name(first)? == body.streams().name(second)?
-        {
-            return Err(FrameError::Field { field: "stream name", found: u64::from(second) });
-        }
-    }
-    Ok(())
-}
+/// No position is behind it.
+const END: Position = Position::new(u64::MAX);
 
 /// Looks at everything behind the place where the walk stopped.
 pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, OpenError> {

@@ -2,8 +2,9 @@
 //!
 //! Owns: the traits [`Directory`] and [`File`], through which alone the engine sees files; the real
 //! implementation ([`os`]), the simulated disk ([`sim`], feature `sim`), the append-only
-//! memory region that both hand out ([`raw::Region`], the only unsafe code), and the latch that
-//! stays shut after the first failed write or sync ([`latch`]).
+//! memory region that both hand out ([`raw::Region`], the only unsafe code), the latch that
+//! stays shut after the first failed write or sync ([`latch`]), and the page by which readers in other
+//! processes follow the writer ([`beacon`]).
 //!
 //! May call: nothing of the engine but the locks of [`crate::sync`]. Everything above calls down into
 //! this module.
@@ -17,6 +18,7 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
+pub(crate) mod beacon;
 #[cfg(feature = "floor")]
 pub(crate) mod floor;
 mod io_error;
@@ -26,6 +28,7 @@ pub(crate) mod raw;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+use beacon::{BeaconPage, Words};
 pub use io_error::IoError;
 use raw::{Region, RegionWriter};
 
@@ -60,6 +63,18 @@ pub(crate) trait Directory: Debug + Send + Sync {
 
     /// Makes the directory's names durable.
     fn sync(&self) -> io::Result<()>;
+
+    /// Which boot of the machine this is.
+    fn boot(&self) -> io::Result<u128>;
+
+    /// Opens, or makes, the page of the live writer. Under the lock. Nothing of it need be durable.
+    fn open_beacon(&self, mode: StoreMode) -> io::Result<Box<dyn BeaconPage>>;
+
+    /// The words of that page; `None`: there is none. `anew`: the file may have been replaced since.
+    fn read_beacon(&self, anew: bool) -> io::Result<Option<Words>>;
+
+    /// Takes the page away, as well as that can be done.
+    fn remove_beacon(&self);
 }
 
 /// One file of a log.
@@ -92,6 +107,10 @@ pub(crate) trait File: Debug + Send + Sync {
     /// Maps the whole file, its bytes below `written` being final.
     /// With [`Access::Write`] the answer's second half appends behind them.
     fn map(&self, written: u64, access: Access) -> io::Result<(Arc<Region>, Option<RegionWriter>)>;
+
+    /// Takes the bytes of a region, which this file has mapped for reading, for final up to
+    /// `written`: see [`Region::raise`].
+    fn raise(&self, region: &Region, written: u64) -> io::Result<()>;
 
     /// Appends `parts`, one behind the other, where `to` (which this file has mapped) ends.
     /// A mapped store cannot fail; a positioned one can, and then some of the bytes may be there.

@@ -15,10 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beacon::{BeaconPage, Words};
 use super::raw;
-use super::{Access, Directory, DirectoryLock, Entry, File, LockError};
+use super::{Access, Directory, DirectoryLock, Entry, File, LockError, StoreMode};
+use crate::sync::Mutex;
+use beacon::OsBeacon;
 pub(crate) use file::OsFile;
 
+mod beacon;
 mod file;
 mod prepare;
 #[cfg(test)]
@@ -31,6 +35,8 @@ pub(crate) struct OsDirectory {
     /// Absolute: a later change of the working directory does not matter.
     path: PathBuf,
     handle: FsFile,
+    /// The page of the live writer, kept open for those who look often.
+    beacon: Mutex<Option<FsFile>>,
 }
 
 impl OsDirectory {
@@ -40,7 +46,7 @@ impl OsDirectory {
         let name = path.display().to_string();
         let path = fs::canonicalize(path)?;
         let handle = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(&path)?;
-        Ok(Self { name, path, handle })
+        Ok(Self { name, path, handle, beacon: Mutex::new(None) })
     }
 
     /// Opens a directory, first making it and its missing parents, each durable in its own parent.
@@ -163,6 +169,30 @@ impl Directory for OsDirectory {
 
     fn sync(&self) -> io::Result<()> {
         raw::sync_all(&self.handle)
+    }
+
+    fn boot(&self) -> io::Result<u128> {
+        beacon::boot()
+    }
+
+    fn open_beacon(&self, mode: StoreMode) -> io::Result<Box<dyn BeaconPage>> {
+        Ok(Box::new(OsBeacon::open(&self.path.join(beacon::NAME), mode)?))
+    }
+
+    fn read_beacon(&self, anew: bool) -> io::Result<Option<Words>> {
+        let mut kept = self.beacon.lock();
+        if anew {
+            kept.take_if(|file| !beacon::is_named(file));
+        }
+        if kept.is_none() && anew {
+            *kept = beacon::open_to_read(&self.path.join(beacon::NAME))?;
+        }
+        kept.as_ref().map_or(Ok(None), beacon::read)
+    }
+
+    fn remove_beacon(&self) {
+        // Readers who find it take nothing from it that is not true.
+        let _ = fs::remove_file(self.path.join(beacon::NAME));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one file with `unsafe`: append-only memory regions, and the system calls that `std` lacks.
 //!
 //! Owns: [`Region`], bytes of a segment that are handed out by reference; [`RegionWriter`], the
-//! one half that may append to it; and thin wrappers over `fallocate`, `pwritev`, `fdatasync` and
+//! one half that may append to it; [`WordPage`], words for other processes; and thin wrappers over `fallocate`, `pwritev`, `fdatasync` and
 //! `fsync`. May call: `memmap2` and `libc`.
 //!
 //! Why handing out `&[u8]` is sound:
@@ -31,15 +31,21 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+// Shared with other processes, which no model checker stands in for.
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::Access;
+use advice::advise_in_pieces;
 use marks::Mark;
 pub(super) use marks::Marks;
+pub(crate) use no_room::NoRoom;
 
+mod advice;
 mod marks;
+mod no_room;
 #[cfg(test)]
 mod tests;
 
@@ -152,12 +158,20 @@ impl Region {
     ///
     /// Call it only for bytes that have been verified as whole frames through
     /// [`super::File::read_at`]: a frame that verifies is never stored to again.
-    #[allow(dead_code)] // the read-only log, which will follow a live writer, is the one to call it
     pub(crate) fn raise(&self, written: u64) -> u64 {
         if self.access == Access::Read {
             self.marks.raise(&self.mark, written.min(self.capacity));
         }
         self.written()
+    }
+
+    /// The heap memory that it lies over.
+    #[cfg(feature = "sim")]
+    pub(super) fn heap(&self) -> Option<&Arc<Heap>> {
+        match &self.memory {
+            Memory::Mapped(_) => None,
+            Memory::Heap(heap) => Some(heap),
+        }
     }
 
     /// Brings every page in, so that no later access waits for the device.
@@ -302,30 +316,6 @@ impl Drop for RegionWriter {
     }
 }
 
-/// The bytes do not fit into the rest of the region; none was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoRoom {
-    /// Bytes to append.
-    pub needed: u64,
-    /// Bytes that fit.
-    pub room: u64,
-}
-
-impl fmt::Display for NoRoom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes do not fit into the {} left in the region", self.needed, self.room)
-    }
-}
-
-impl std::error::Error for NoRoom {}
-
-impl From<NoRoom> for io::Error {
-    /// Not `StorageFull`: a caller that asks for more than the room makes a mistake.
-    fn from(refusal: NoRoom) -> Self {
-        io::Error::new(io::ErrorKind::InvalidInput, refusal)
-    }
-}
-
 /// Zeroed memory that several regions may lie over, as several mappings lie over one file.
 #[cfg(any(test, feature = "sim"))]
 pub(super) struct Heap {
@@ -387,6 +377,36 @@ impl Heap {
     }
 }
 
+/// The first page of a file, mapped: words are stored there for other processes to read.
+#[derive(Debug)]
+pub(super) struct WordPage(MmapRaw);
+
+impl WordPage {
+    /// Maps it. The file has a block there: a store into a hole of a full disk is answered with SIGBUS.
+    pub(super) fn map(file: &File) -> io::Result<Self> {
+        if file.metadata()?.len() < Self::BYTES as u64 {
+            return Err(invalid("the file is shorter than a page"));
+        }
+        Ok(Self(MmapOptions::new().len(Self::BYTES).map_raw(file)?))
+    }
+
+    /// Stores a word. Whoever sees it sees all that this thread has stored before.
+    pub(super) fn store(&self, word: usize, value: u64) {
+        assert!(word < Self::BYTES / size_of::<u64>(), "a word of the page");
+        let base = self.0.as_mut_ptr().cast::<u64>();
+        // SAFETY: the word lies within the page, shown above, which is mapped as a whole.
+        let place = unsafe { base.add(word) };
+        // SAFETY: a mapping begins at a page, so the place is aligned. It is mapped for reading and
+        // writing as long as `self`, longer than the reference lives. This is the one access to the
+        // mapping in this process, and it is atomic.
+        let place = unsafe { AtomicU64::from_ptr(place) };
+        place.store(value, Ordering::Release);
+    }
+
+    /// Bytes of the page.
+    pub(super) const BYTES: usize = 4096;
+}
+
 /// Gives `file` real blocks from its start to `length`, and that length.
 /// `EOPNOTSUPP` where the file system cannot.
 pub(super) fn allocate(file: &File, length: u64) -> io::Result<()> {
@@ -404,21 +424,6 @@ pub(super) fn allocate(file: &File, length: u64) -> io::Result<()> {
 pub(super) fn populate_for_writing(file: &File) -> io::Result<()> {
     advise_in_pieces(&MmapOptions::new().map_raw(file)?, Advice::PopulateWrite)
 }
-
-/// For as long as one such call takes, no other thread of the process can map memory, or be started:
-/// its stack is mapped.
-fn advise_in_pieces(mapping: &MmapRaw, advice: Advice) -> io::Result<()> {
-    let mut at = 0;
-    while at < mapping.len() {
-        let length = ADVISED_BYTES.min(mapping.len() - at);
-        mapping.advise_range(advice, at, length)?;
-        at += length;
-    }
-    Ok(())
-}
-
-/// Advised at a time: some tenths of a millisecond.
-const ADVISED_BYTES: usize = 1 << 20;
 
 /// Writes all of `parts`, one behind the other, at `offset`.
 /// After an error some of the bytes may be there.

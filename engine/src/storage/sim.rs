@@ -68,7 +68,8 @@
 //! # What is not modelled
 //!
 //! Sectors that tear within 512 bytes; a device that loses what it has acknowledged (use
-//! [`SimDisk::corrupt`]); directories within the directory; SIGBUS. The lock takes no file.
+//! [`SimDisk::corrupt`]); directories within the directory; SIGBUS. The lock takes no file, nor does the
+//! page by which readers in other processes follow the writer: a power cut leaves what it said last.
 
 use std::fmt;
 use std::sync::Arc;
@@ -201,6 +202,30 @@ impl SimDisk {
     pub fn restart_process(&self) -> Self {
         let process = self.state.lock().restart_process();
         Self { state: Arc::clone(&self.state), process }
+    }
+
+    /// A process beside the one that writes, for readers that follow it: it lives until the machine goes
+    /// down, whatever becomes of the other. Its calls are told to no observer and fail by no plan. It must
+    /// not write.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use quipu::sim::SimDisk;
+    /// use quipu::{Batch, Event, Log};
+    ///
+    /// let disk = SimDisk::new(7);
+    /// let log = Log::open_simulated(&disk, Log::options().segment_bytes(8 << 10))?;
+    /// let reader = Log::open_simulated_read_only(&disk.beside(), Log::options())?;
+    /// log.append(Batch::new().event("a", Event::new("Done", "")))?;
+    /// assert_eq!(reader.end(), log.synced_end());
+    /// let next = disk.restart_process();
+    /// assert_eq!(reader.read(..).into_iter().count(), 1, "the writer alone was killed");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { state: Arc::clone(&self.state), process: state::BYSTANDERS }
     }
 
     /// Kills the process after so many more calls of any kind: the one after them fails, and all

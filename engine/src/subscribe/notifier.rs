@@ -53,8 +53,9 @@ impl Notifier {
         woken.into_values().for_each(crate::append::ticket::wake);
     }
 
-    /// How many wait.
+    /// How many wait, or are about to.
     pub(crate) fn waiting(&self) -> usize {
+        fence(Ordering::SeqCst);
         self.waiting.load(Ordering::Relaxed)
     }
 

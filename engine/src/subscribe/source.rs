@@ -10,6 +10,8 @@ use quipu_format::{Position, Version};
 
 use super::notifier::Notifier;
 use crate::error::ReadError;
+use crate::follow::Follower;
+use crate::follow::poller::Bell;
 use crate::index::StreamIndex;
 use crate::read::events::ReadEvents;
 use crate::read::filter::Filter;
@@ -27,13 +29,46 @@ pub(crate) struct Live {
     pub(crate) index: Arc<StreamIndex>,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) verify: bool,
-    /// Whether the log is open for writing: else nothing will come.
+    /// Whether anything will come: not if the log is damaged.
     pub(crate) grows: bool,
+    /// Of a log that another process writes.
+    pub(crate) follows: Option<Follows>,
+}
+
+/// How a log that another process writes is followed.
+#[derive(Debug, Clone)]
+pub(crate) struct Follows {
+    pub(crate) follower: Arc<Follower>,
+    pub(crate) bell: Arc<Bell>,
 }
 
 impl Live {
     pub(crate) fn end(&self) -> Position {
         self.watermarks.published()
+    }
+
+    /// Looks whether another process has written more.
+    pub(crate) fn look(&self) {
+        if let Some(Follows { follower, .. }) = &self.follows {
+            follower.look();
+        }
+    }
+
+    /// Sees to it that somebody looks while this caller waits, who has been counted by the notifier.
+    pub(crate) fn have_looked(&self) {
+        if let Some(Follows { bell, .. }) = &self.follows {
+            bell.ring();
+        }
+    }
+
+    /// Whether another process has written what cannot be followed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.follows.as_ref().is_some_and(|follows| follows.follower.has_failed())
+    }
+
+    /// Why.
+    pub(crate) fn failure(&self) -> Option<ReadError> {
+        self.follows.as_ref()?.follower.failure()
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -25,8 +25,9 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 ///
 /// As an iterator it blocks until there is something to give, and ends when it is cancelled, when the
 /// log is closed and everything before that has been given, or after an error. It is a
-/// `futures::Stream` too, that needs no particular runtime. A log that is open for reading only does
-/// not grow: the subscription ends once it has caught up.
+/// `futures::Stream` too, that needs no particular runtime. On a log that is open for reading only it
+/// follows the writer in another process, whether there is one yet or not, from one writer to the next; it
+/// ends once it has caught up only if the log is damaged.
 ///
 /// It holds the parts of the log that it reads, and does not keep the log open.
 #[derive(Debug)]
@@ -110,7 +111,14 @@ impl Subscription {
         let Self { live, source, cancelled, .. } = self;
         let position = source.position();
         live.notifier.wait(deadline, || {
-            live.end() > position || live.notifier.is_closed() || cancelled.load(Ordering::Acquire)
+            let is_over = live.end() > position
+                || live.notifier.is_closed()
+                || live.has_failed()
+                || cancelled.load(Ordering::Acquire);
+            if !is_over {
+                live.have_looked();
+            }
+            is_over
         })
     }
 
@@ -130,6 +138,16 @@ impl Subscription {
                 }
             };
             let position = self.source.position();
+            if matches!(found, Found::End) {
+                self.live.look();
+                if self.live.end() > position {
+                    continue;
+                }
+                if let Some(error) = self.live.failure() {
+                    self.ended = true;
+                    return Step::Give(Err(error));
+                }
+            }
             match found {
                 Found::Event(event) => {
                     self.told = event.position().plus(1);
@@ -185,6 +203,7 @@ impl futures_core::Stream for Subscription {
                 Step::Wait => {
                     // And then look again: something may have come in between.
                     this.live.notifier.register(&mut this.place, context.waker());
+                    this.live.have_looked();
                     registered = true;
                 }
             }

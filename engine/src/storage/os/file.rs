@@ -109,6 +109,11 @@ impl File for OsFile {
         Ok((region, writer))
     }
 
+    fn raise(&self, region: &Region, written: u64) -> io::Result<()> {
+        region.raise(written);
+        Ok(())
+    }
+
     fn append(&self, to: &mut RegionWriter, parts: &[&[u8]], mode: StoreMode) -> io::Result<()> {
         if !to.is_over(&self.marks) {
             return Err(invalid("the region is a mapping of another file"));

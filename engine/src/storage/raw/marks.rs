@@ -108,7 +108,6 @@ impl Marks {
     }
 
     /// Raises a reader's mark, at most to what a live writer of this process has published.
-    #[allow(dead_code)] // see `Region::raise`
     pub(super) fn raise(&self, mark: &Mark, written: u64) {
         let live = self.live.lock();
         let written = written.min(Survey::of(&live).ceiling);

@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::super::{Access, Directory, DirectoryLock, Entry, File, LockError};
+use super::super::beacon::{BeaconPage, Words};
+use super::super::{Access, Directory, DirectoryLock, Entry, File, LockError, StoreMode};
 use super::SimDisk;
-use super::fault::Operation;
+use super::fault::{Gone, Operation};
 use super::file::SimFile;
 use super::image::Image;
 use super::names::{self, FileId};
@@ -81,6 +82,49 @@ impl Directory for SimDisk {
         let mut state = self.state.lock();
         state.enter(self.process, Operation::SyncDirectory)?;
         state.sync_names()
+    }
+
+    fn boot(&self) -> io::Result<u128> {
+        Ok(self.state.lock().boot)
+    }
+
+    fn open_beacon(&self, _mode: StoreMode) -> io::Result<Box<dyn BeaconPage>> {
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::Open, "SYNCED")?;
+        state.beacon.get_or_insert_default();
+        Ok(Box::new(SimBeacon { disk: self.clone() }))
+    }
+
+    fn read_beacon(&self, _anew: bool) -> io::Result<Option<Words>> {
+        let mut state = self.state.lock();
+        state.begin(self.process, Operation::Read, "SYNCED")?;
+        Ok(state.beacon)
+    }
+
+    fn remove_beacon(&self) {
+        let mut state = self.state.lock();
+        if state.is_alive(self.process) {
+            state.beacon = None;
+        }
+    }
+}
+
+/// The page of the live writer. A store to it is no effect: the system may write it back at any
+/// moment, and nothing that recovers reads it.
+#[derive(Debug)]
+struct SimBeacon {
+    disk: SimDisk,
+}
+
+impl BeaconPage for SimBeacon {
+    fn store(&self, at: usize, words: &[u64]) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        if !state.is_alive(self.disk.process) {
+            return Err(Gone::ProcessKilled.into());
+        }
+        let page = state.beacon.get_or_insert_default();
+        page.iter_mut().skip(at).zip(words).for_each(|(place, word)| *place = *word);
+        Ok(())
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::super::raw::{Heap, Region, RegionWriter};
 use super::super::{Access, File, Preparation, StoreMode};
 use super::SimDisk;
-use super::fault::{Errno, Fault, Operation};
+use super::fault::{Errno, Fault, Gone, Operation};
 use super::names::FileId;
-use super::state::{SimInode, State};
+use super::state::{BYSTANDERS, SimInode, State};
 use super::survivors::Chooser;
 
 /// An open file of a [`SimDisk`].
@@ -37,7 +37,7 @@ impl SimFile {
     /// For calls that leave something behind when they fail.
     fn begin_traced(&self, state: &mut State, operation: Operation) -> io::Result<Option<Fault>> {
         state.enter(self.disk.process, operation)?;
-        if state.faults.is_empty() {
+        if state.faults.is_empty() || self.disk.process >= BYSTANDERS {
             return Ok(None);
         }
         let name = state.file(self.id)?.0.name.clone();
@@ -172,11 +172,29 @@ impl File for SimFile {
         self.begin(&mut state, Operation::Map)?;
         let inode = state.file(self.id)?.0;
         let length = inode.image.live().length();
+        if self.disk.process >= BYSTANDERS {
+            // The mapping of another process: it shows what the file holds whenever it is raised.
+            let heap = Heap::new(length as usize);
+            refresh(&heap, inode);
+            return Region::map_heap(&heap, written, access);
+        }
         let mapped = inode.heap.upgrade().filter(|heap| heap.capacity() == length);
         let heap = mapped.unwrap_or_else(|| Heap::new(length as usize));
         inode.heap = Arc::downgrade(&heap);
         refresh(&heap, inode);
         Region::map_heap(&heap, written, access)
+    }
+
+    fn raise(&self, region: &Region, written: u64) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        if !state.is_alive(self.disk.process) {
+            return Err(Gone::ProcessKilled.into());
+        }
+        if let Some(heap) = region.heap() {
+            refresh(heap, state.file(self.id)?.0);
+        }
+        region.raise(written);
+        Ok(())
     }
 
     fn append(&self, to: &mut RegionWriter, parts: &[&[u8]], mode: StoreMode) -> io::Result<()> {

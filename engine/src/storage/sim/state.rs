@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use fastrand::Rng;
 
 use super::super::Entry;
+use super::super::beacon::Words;
 use super::super::raw::Heap;
 use super::fault::{Fault, FaultPlan, Gone, Operation};
 use super::image::Image;
@@ -33,6 +34,10 @@ pub(super) struct State {
     /// Which taking of the lock holds it.
     pub(super) lock: Option<u64>,
     pub(super) locks_taken: u64,
+    /// Which boot of which machine this is.
+    pub(super) boot: u128,
+    /// What the live writer, or a dead one, says to its readers.
+    pub(super) beacon: Option<Words>,
     pub(super) capacity: Option<u64>,
     /// Whether what pages held at earlier syncs is kept.
     keeps_history: bool,
@@ -47,6 +52,12 @@ pub(super) struct State {
     /// After so many more calls the process is killed.
     kill_in: Option<u64>,
 }
+
+/// Processes from this number on stand beside the one that writes, and live as long as the machine.
+pub(super) const BYSTANDERS: u32 = 1 << 31;
+
+/// Tells the boots of simulated machines from no boot at all.
+const BOOT: u64 = 0x5155_4950_5542_4f54;
 
 /// Somebody who is told of each call.
 pub(super) struct Observer(pub(super) Box<dyn FnMut(Operation) + Send>);
@@ -84,6 +95,8 @@ impl State {
             process: 1,
             lock: None,
             locks_taken: 0,
+            boot: u128::from(seed) << 64 | u128::from(BOOT),
+            beacon: None,
             capacity: None,
             keeps_history: false,
             faults: Vec::new(),
@@ -97,10 +110,13 @@ impl State {
     }
 
     /// Every call comes through here first: refused when the machine is down or the process dead,
-    /// counted when it is an effect.
+    /// counted when it is an effect. A bystander's is neither told, nor counted, nor killed.
     pub(super) fn enter(&mut self, process: u32, operation: Operation) -> io::Result<()> {
         if self.is_down {
             return Err(Gone::MachineDown.into());
+        }
+        if process >= BYSTANDERS {
+            return Ok(());
         }
         if process != self.process {
             return Err(Gone::ProcessKilled.into());
@@ -130,6 +146,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether the machine is up and the process lives.
+    pub(super) fn is_alive(&self, process: u32) -> bool {
+        !self.is_down && (process == self.process || process >= BYSTANDERS)
+    }
+
     /// The failure that is planned for this call, if any.
     pub(super) fn strike(&mut self, operation: Operation, file: &str) -> Option<Fault> {
         if self.faults.is_empty() {
@@ -146,6 +167,9 @@ impl State {
         file: &str,
     ) -> io::Result<()> {
         self.enter(process, operation)?;
+        if process >= BYSTANDERS {
+            return Ok(());
+        }
         self.strike(operation, file).map_or(Ok(()), |fault| Err(fault.error))
     }
 
@@ -239,6 +263,8 @@ impl State {
             process: self.process,
             lock: self.lock,
             locks_taken: self.locks_taken,
+            boot: self.boot,
+            beacon: self.beacon,
             capacity: self.capacity,
             keeps_history: self.keeps_history,
             faults: Vec::new(),
@@ -277,6 +303,8 @@ impl State {
     pub(super) fn rebooted(&mut self, survivors: &Survivors) -> State {
         let mut next = State::new(self.crash_rng.u64(..));
         next.capacity = self.capacity;
+        // Of the boot before, whatever became of the segments.
+        next.beacon = self.beacon;
         next.keeps_history = self.keeps_history;
         next.next_id = self.next_id;
         let mut choose = Chooser::new(survivors, &mut self.crash_rng);
