@@ -101,6 +101,7 @@ impl Coverage {
     pub fn not_read(&mut self, error: &ReadError) {
         let name = match error {
             ReadError::Damaged { .. } => "Damaged",
+            ReadError::Rewound { .. } => "Rewound",
             ReadError::Io(_) => "Io",
             _ => "another error",
         };
@@ -206,6 +207,9 @@ pub const EXPECTED: &[Row] = &[
     row("append", "QueryMatched", ""),
     row("append", "ReadOnly", ""),
     row("append", "TooLarge", ""),
+    row("follow", "at once", ""),
+    row("follow", "before it was answered", ""),
+    row("follow", "over the writer's end", ""),
     row("index", "made", ""),
     row("index", "used", ""),
     row("index", "wrong", ""),

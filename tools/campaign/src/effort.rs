@@ -15,6 +15,8 @@ pub struct Effort {
     pub kill_one_in: u64,
     /// One in so many states is opened for reading first, which must show the same.
     pub look_one_in: u64,
+    /// At one in so many places a reader in another process looks, before the power is cut.
+    pub beside_one_in: u64,
     /// One in so many states is read in every way there is.
     pub thorough_one_in: u64,
     /// One in so many states is opened with a look at all of it, whatever has an index.
@@ -38,6 +40,7 @@ impl Effort {
             again_one_in: never,
             kill_one_in: never,
             look_one_in: never,
+            beside_one_in: never,
             thorough_one_in: never,
             verify_one_in: never,
             go_on_one_in: never,
@@ -54,6 +57,7 @@ impl Effort {
             sampled: 64,
             again_one_in: 1,
             kill_one_in: 1,
+            beside_one_in: 1,
             decays: 0,
             everywhere_in_recovery: true,
             ..Self::default()
@@ -69,6 +73,7 @@ impl Default for Effort {
             again_one_in: 4,
             kill_one_in: 4,
             look_one_in: 16,
+            beside_one_in: 2,
             thorough_one_in: 16,
             verify_one_in: 4,
             go_on_one_in: 16,

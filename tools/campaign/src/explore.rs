@@ -10,6 +10,7 @@
 //!                             |                                                      |
 //!                             |                                        and in the middle of that ...
 //!                             +-- process killed ------> recovery --> check
+//!                             +-- a reader comes ------> what it is shown outlasts all of these
 //! ```
 
 use fastrand::Rng;
@@ -72,10 +73,15 @@ impl Explorer {
         let mut subsets = Subsets::new(&in_flight, self.effort.subsets_max, self.effort.sampled);
         self.tally.crash_points += 1;
         self.tally.tried_wholly += u64::from(subsets.is_all());
+        let shown = match self.rng.one_in(self.effort.beside_one_in) {
+            true => self.look_beside(machine, model, options).map_err(within)?,
+            false => 0,
+        };
         while let Some(chosen) = subsets.next(&mut self.rng) {
             let survivors = Survivors::Chosen(chosen);
             let disk = machine.if_rebooted(&survivors);
-            self.state(&disk, (model, model.durable()), options, Depth::Run).map_err(|error| {
+            let least = model.durable().max(shown);
+            self.state(&disk, (model, least), options, Depth::Run).map_err(|error| {
                 let Survivors::Chosen(chosen) = &survivors else { return error };
                 within(error.within(describe(&in_flight, chosen)))
             })?;
@@ -83,7 +89,8 @@ impl Explorer {
         if self.rng.one_in(self.effort.kill_one_in) {
             self.tally.kills += 1;
             let disk = machine.restart_process();
-            self.state(&disk, (model, model.acknowledged()), options, Depth::Run)
+            let least = model.acknowledged().max(shown);
+            self.state(&disk, (model, least), options, Depth::Run)
                 .map_err(|error| within(error.within("the process is killed")))?;
         }
         Ok(())
@@ -203,6 +210,28 @@ impl Explorer {
             let what = format!("crash before effect {effects} of the recovery");
             error.within(describe(in_flight, &chosen)).within(what)
         })
+    }
+
+    /// One who opens the log for reading now, in another process, while the writer is in the middle of
+    /// something. Gives the number of batches that it is shown: they must outlast any power cut.
+    fn look_beside(
+        &mut self,
+        machine: &SimDisk,
+        model: &Model,
+        options: &Options,
+    ) -> Result<usize, Found> {
+        let within = |found: Found| found.within("a reader beside the writer");
+        let opened = Log::open_simulated_read_only(&machine.beside(), options.clone());
+        let log = match opened {
+            Err(OpenError::NoLog { .. }) => return Ok(0),
+            opened => opened.map_err(refused).map_err(within)?,
+        };
+        if let Some(damage) = &log.recovery_report().damage {
+            let what = format!("none was done, and yet: {damage}");
+            return Err(within(Violation::Damage(what).into()));
+        }
+        self.tally.beside += 1;
+        found(&log, model, 0).map_err(|violation| within(Found::from(violation)))
     }
 
     /// Reading only shows what opening finds, and changes nothing. Gives the number of batches.

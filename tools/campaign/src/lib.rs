@@ -29,6 +29,7 @@ pub mod explore;
 pub mod image;
 pub mod model;
 pub mod parallel;
+pub mod readers;
 pub mod run;
 pub mod script;
 pub mod shrink;

@@ -139,6 +139,15 @@ impl Model {
         self.history.get(batches).map_or(self.end, |next| next.first)
     }
 
+    /// The payload of the event at a position.
+    #[must_use]
+    pub fn payload_at(&self, position: u64) -> Option<&[u8]> {
+        let behind = self.history.partition_point(|placed| placed.first <= position);
+        let placed = self.history.get(behind.checked_sub(1)?)?;
+        let event = placed.submission.events.get((position - placed.first) as usize)?;
+        Some(&event.payload)
+    }
+
     /// A stream's last event.
     #[must_use]
     pub fn head(&self, stream: u8) -> Option<StreamHead> {

@@ -14,6 +14,7 @@ use crate::check::{found, thorough};
 use crate::effort::Effort;
 use crate::explore::Explorer;
 use crate::model::{Model, Submission, Submitted};
+use crate::readers::Readers;
 use crate::script::{Draft, End, Expectation, Life, Misuse, Script, Step};
 use crate::sought::{Since, Sought, Traits};
 use crate::survivors::{describe, sample};
@@ -73,6 +74,7 @@ struct Runner<'a> {
     disk: SimDisk,
     model: Model,
     told: Told,
+    readers: Readers,
     /// Makes every payload one of its kind.
     serial: u64,
     /// Idempotent batches, to be submitted again.
@@ -92,6 +94,7 @@ impl<'a> Runner<'a> {
             disk,
             model: Model::default(),
             told: Told::default(),
+            readers: Readers::default(),
             serial: 0,
             repeated: Vec::new(),
             watcher: None,
@@ -114,19 +117,24 @@ impl<'a> Runner<'a> {
         let may_fail = !life.mishaps.is_empty();
         self.told.begin(may_fail);
         let Some(log) = self.open(&options, may_fail)? else {
+            self.readers.writer_ended(&self.model, true, &mut self.explorer.tally.coverage)?;
             self.disk.heal();
             self.disk.set_capacity(None);
             self.disk = self.disk.restart_process();
             return Ok(());
         };
+        self.readers.opened(&self.disk, &log, &options)?;
         for (number, step) in life.steps.iter().enumerate() {
             self.step(&log, step, &options)
+                .and_then(|()| self.look_beside(&log, !may_fail))
                 .map_err(|found| found.within(format!("in step {number}: {step}")))?;
         }
         let acknowledged = self.model.acknowledged();
         thorough(&log, &self.model, acknowledged)?;
         self.end(log, life.end, &options)
             .map_err(|found| found.within(format!("at the end: {}", life.end)))?;
+        let machine_up = life.end != End::PowerCut;
+        self.readers.writer_ended(&self.model, machine_up, &mut self.explorer.tally.coverage)?;
         self.disk.heal();
         self.disk.set_capacity(None);
         Ok(())
@@ -145,6 +153,7 @@ impl<'a> Runner<'a> {
         let options = self.options(2);
         self.told.begin(false);
         let log = self.open(&options, false)?.ok_or_else(|| refused("it failed"))?;
+        self.readers.opened(&self.disk, &log, &options)?;
         for stream in 0..3 {
             let events = vec![self.event(stream, Traits { kind: stream, tags: 1 }, 100, false)];
             let step = Submission {
@@ -157,11 +166,13 @@ impl<'a> Runner<'a> {
             let answer = log.append(step.batch());
             self.explore(&self.model.with_in_flight(&step), &options)?;
             self.model.answered(&step, &answer)?;
+            self.look_beside(&log, true)?;
             if let Err(error) = answer {
                 return Err(Violation::Answer(format!("it failed: {error}")).into());
             }
         }
         self.end(log, End::Close, &options)?;
+        self.readers.writer_ended(&self.model, true, &mut self.explorer.tally.coverage)?;
         let disk = self.disk.reboot(&Survivors::None);
         let log = Log::open_simulated(&disk, options).map_err(refused)?;
         let count = found(&log, &self.model, self.model.history().len())?;
@@ -195,6 +206,12 @@ impl<'a> Runner<'a> {
                 }
             }
         }
+    }
+
+    /// Has the readers beside the writer look.
+    fn look_beside(&mut self, log: &Log, calm: bool) -> Result<(), Found> {
+        let coverage = &mut self.explorer.tally.coverage;
+        Ok(self.readers.look(&self.disk, (log, &self.model), calm, coverage)?)
     }
 
     /// Explores the places that the last call has passed.

@@ -21,6 +21,8 @@ pub struct Tally {
     pub inside_that: u64,
     /// Those of them in which the process was killed and the machine stayed up.
     pub kills: u64,
+    /// Places at which a reader in another process has looked.
+    pub beside: u64,
     /// Those of them in which appends went on, and the power was cut once more.
     pub went_on: u64,
     /// Those of them in which bytes of the disk were changed after the fact.
@@ -41,6 +43,7 @@ impl Tally {
         self.inside_recovery += other.inside_recovery;
         self.inside_that += other.inside_that;
         self.kills += other.kills;
+        self.beside += other.beside;
         self.went_on += other.went_on;
         self.decays += other.decays;
         self.coverage.add(&other.coverage);
