@@ -178,7 +178,7 @@ impl Options {
     }
 
     /// How often a log that is open for reading only looks for what its writer has made durable, while a
-    /// subscription waits for it. Default 100 us, least 10 us, most 1 hour; up to four times that once
+    /// subscription waits for it. Default 100 us, least 10 us, most 1 hour; up to six times that once
     /// nothing has come for a while. Shorter makes events come sooner, longer takes less of a processor.
     /// While nobody waits nothing looks, but each read by itself.
     pub fn follow_every(mut self, interval: Duration) -> Self {

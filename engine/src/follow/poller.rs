@@ -106,4 +106,4 @@ fn run(follower: &Follower, notifier: &Notifier, bell: &Bell, every: Duration) {
 const QUIET_LOOKS: u32 = 64;
 
 /// At the latest after so many times the interval.
-const SLOWEST: u32 = 4;
+const SLOWEST: u32 = 6;

@@ -152,17 +152,6 @@ impl Log {
             watermarks,
             notifier,
             report,
-            options,
-            pipeline,
-            follows,
-            threadless,
-        };
-        let shared = Shared {
-            index,
-            segments,
-            watermarks,
-            notifier,
-            report,
             counters,
             options,
             pipeline,

@@ -62,6 +62,8 @@ pub struct Campaign {
     round: u32,
     ledger: Ledger,
     check: Check,
+    /// A reader in this process that follows all the writers, and what it has been shown.
+    follower: Option<(Log, Check)>,
     /// How long the last opening took.
     opening: Duration,
 }
@@ -109,6 +111,7 @@ impl Campaign {
             round: 0,
             ledger: Ledger::default(),
             check: Check::default(),
+            follower: None,
             opening: Duration::ZERO,
         }
     }
@@ -126,6 +129,7 @@ impl Campaign {
         let life = self.draw_life(&mut random);
         let lived = self.live_and_die(&life, &mut random);
         let killed_after = lived.with_context(|| format!("round {number}, {}", life.variant))?;
+        let shown = self.follow().with_context(|| format!("round {number}, following"))?;
 
         let reopening = Instant::now();
         let log = self.reopen(&life, &mut random).with_context(|| format!("round {number}"))?;
@@ -135,6 +139,9 @@ impl Campaign {
             bail!("round {number}: {damage}");
         }
         self.check.go_on(&log, &self.ledger).with_context(|| format!("round {number}"))?;
+        if shown > self.check.events() {
+            bail!("round {number}: {shown} events were shown, {} are there", self.check.events());
+        }
 
         let acknowledged = self.ledger.acknowledged() - before.1;
         let round = Round {
@@ -167,6 +174,18 @@ impl Campaign {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Looks at what the follower is shown once the writer is dead: whole batches, in order, none that
+    /// was not submitted. Gives the number of events.
+    fn follow(&mut self) -> anyhow::Result<u64> {
+        if self.follower.is_none() && self.ledger.acknowledged() > 0 {
+            let log = Log::open_read_only(&self.plan.directory)?;
+            self.follower = Some((log, Check::default()));
+        }
+        let Some((log, check)) = &mut self.follower else { return Ok(0) };
+        check.follow(log, &self.ledger)?;
+        Ok(check.events())
     }
 
     fn draw_life(&self, random: &mut fastrand::Rng) -> Life {
