@@ -40,7 +40,7 @@ impl Bell {
     }
 
     /// Sleeps until somebody waits, and then for `interval` more if that is given. `false`: it is over.
-    fn sleep(&self, notifier: &Notifier, interval: Option<Duration>) -> bool {
+    pub(crate) fn sleep(&self, notifier: &Notifier, interval: Option<Duration>) -> bool {
         let mut sleep = self.state.lock();
         let until = interval.and_then(|interval| Instant::now().checked_add(interval));
         while !sleep.has_ended && until.is_some_and(|until| Instant::now() < until) {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use loom::sync::atomic::AtomicU64;
 
+mod following;
 mod landmarks;
 mod latch;
 mod notifier;

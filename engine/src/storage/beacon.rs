@@ -66,6 +66,11 @@ impl Claim {
         (magic == MAGIC && check == checksum(words)).then_some(claim)
     }
 
+    /// Takes the place of another claim of the same session.
+    pub(crate) fn announce(&self, page: &dyn BeaconPage) -> io::Result<()> {
+        page.store(POSITION, self.encode().get(POSITION..).unwrap_or_default())
+    }
+
     /// The words that say so.
     pub(crate) fn encode(&self) -> Words {
         let log_id = u128::from_le_bytes(*self.log_id.as_bytes());
@@ -88,8 +93,15 @@ impl Claim {
 
 /// Looks at a directory's page. What the claim speaks of is seen by whoever looks for it afterwards.
 pub(crate) fn read(directory: &dyn Directory, anew: bool) -> io::Result<Option<Claim>> {
+    look(|| directory.read_beacon(anew))
+}
+
+/// As [`read`], of the words that `words` gives, each of them whole.
+pub(crate) fn look(
+    mut words: impl FnMut() -> io::Result<Option<Words>>,
+) -> io::Result<Option<Claim>> {
     for _ in 0..LOOKS_MAX {
-        let Some(words) = directory.read_beacon(anew)? else { return Ok(None) };
+        let Some(words) = words()? else { return Ok(None) };
         // The stores that the claim speaks of came before it; no look at them may have come before this.
         fence(Ordering::Acquire);
         let claim = Claim::decode(&words);
@@ -145,8 +157,7 @@ impl Beacon {
     /// said; the page is gone, and nothing more is to be said.
     pub(crate) fn announce(&mut self, position: Position) -> bool {
         self.claim.position = position;
-        let words = self.claim.encode();
-        let stored = self.page.store(POSITION, words.get(POSITION..).unwrap_or_default());
+        let stored = self.claim.announce(&*self.page);
         stored.inspect_err(|_| self.directory.remove_beacon()).is_ok()
     }
 }
