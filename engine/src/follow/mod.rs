@@ -225,7 +225,7 @@ impl Follower {
                 }
             };
             let next = match ended {
-                Met::Sealed => ahead.into_next(&*self.directory).map_err(failed)?,
+                Met::Sealed => ahead.next_segment(&*self.directory).map_err(failed)?,
                 _ => None,
             };
             match next {
@@ -281,7 +281,7 @@ impl Follower {
                     }
                     Met::Frame(..) => {}
                     Met::Sealed => {
-                        let next = way.into_next(&*self.directory);
+                        let next = way.next_segment(&*self.directory);
                         let next = next.map_err(|error| self.failed("open", &state.segment, error));
                         break next?.ok_or_else(|| damaged(missing(position)))?;
                     }

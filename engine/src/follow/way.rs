@@ -91,7 +91,7 @@ impl Way {
     }
 
     /// The start of the segment behind this one, which is sealed. `None`: it is not in use yet.
-    pub(super) fn into_next(&self, directory: &dyn Directory) -> io::Result<Option<Self>> {
+    pub(super) fn next_segment(&self, directory: &dyn Directory) -> io::Result<Option<Self>> {
         let sequence = self.header.sequence.plus(1);
         // Opened each time anew: one that is not in use yet may be replaced.
         let file = match directory.open(&segment_name(sequence), Access::Read) {
