@@ -34,12 +34,12 @@ impl OsBeacon {
             .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
             .open(path)?;
         check_regular(&file)?;
-        let page = match mode {
-            StoreMode::Mapped => {
+        let page = match mode.is_positioned(size_of::<Words>() as u64) {
+            false => {
                 raw::allocate(&file, WordPage::BYTES as u64)?;
                 Some(WordPage::map(&file)?)
             }
-            StoreMode::Positioned => None,
+            true => None,
         };
         Ok(Self { file, page })
     }
