@@ -19,6 +19,7 @@ use quipu::{Batch, Delivery, Event, Log, NothingYet, Options, Position, StoreMod
 mod support;
 use support::{
     LONG, block_on, child, child_value, dense, one, payloads, plain, poll_until, program,
+    without_hanging,
 };
 
 /// Rolls over often, and marks nothing by itself.
@@ -136,16 +137,17 @@ fn a_stream_of_futures_is_woken_by_another_process_s_writer() {
             }
         }
     });
-    let mut seen = 0;
-    block_on(async {
-        while seen < 100 {
-            let next = poll_fn(|context| Pin::new(&mut subscription).poll_next(context)).await;
-            if let Delivery::Event(event) = next.unwrap().unwrap() {
-                assert_eq!(event.position().as_u64(), seen);
-                seen += 1;
+    let seen = without_hanging(move || {
+        block_on(async {
+            let mut seen = Vec::new();
+            while seen.len() < 100 {
+                let next = poll_fn(|context| Pin::new(&mut subscription).poll_next(context)).await;
+                seen.extend(next.unwrap().unwrap().into_event());
             }
-        }
+            seen
+        })
     });
+    assert!(seen.iter().map(|event| event.position().as_u64()).eq(0..100));
     appending.join().unwrap();
 }
 

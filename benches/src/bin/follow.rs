@@ -92,7 +92,7 @@ fn now() -> Anything<u64> {
 fn read(directory: &Path) -> Anything<()> {
     let log = Log::open_read_only(directory)?;
     let mut delivered = Vec::new();
-    let mut subscription = log.subscribe(Position::ZERO).start();
+    let subscription = log.subscribe(Position::ZERO).start();
     let canceller = subscription.canceller();
     let last = std::thread::spawn(move || {
         let mut line = String::new();
@@ -105,7 +105,7 @@ fn read(directory: &Path) -> Anything<()> {
         canceller.cancel();
     });
     println!("ready");
-    while let Some(delivery) = subscription.next() {
+    for delivery in subscription {
         if let Delivery::Event(_) = delivery? {
             delivered.push(now()?);
         }
