@@ -62,6 +62,13 @@ pub fn long_lists() -> TestSegment {
     segment
 }
 
+/// A sealed segment with named checkpoints, some set more than once.
+pub fn with_checkpoints() -> TestSegment {
+    let mut segment = golden::checkpoints();
+    segment.seal();
+    segment
+}
+
 /// The sidecar of [`long_lists`], given where its streams stood before.
 pub fn long_sidecar() -> (SealedSegment, Vec<u8>) {
     let (sealed, builder) = collect(&long_lists().bytes);
@@ -116,6 +123,7 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("sealed.idx", index.clone()),
         ("long-lists.idx", long_sidecar().1),
         ("empty.idx", sidecar_of(&empty.bytes).1),
+        ("checkpoints.idx", sidecar_of(&with_checkpoints().bytes).1),
         ("bad-header-bit.idx", with(&|bytes| bytes[sidecar::BASE_POSITION + 1] ^= 4)),
         ("bad-record-bit.idx", with(&|bytes| bytes[record + 2] ^= 4)),
         ("bad-cut-short.idx", with(&|bytes| bytes.truncate(bytes.len() - 8))),
@@ -125,7 +133,7 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("bad-newer-version.idx", fixed(&|bytes| put_u32(bytes, sidecar::FORMAT_VERSION_AT, 2))),
         ("bad-other-seal.idx", fixed(&|bytes| bytes[sidecar::SEAL_CHECKSUM] ^= 1)),
         ("bad-other-log.idx", fixed(&|bytes| bytes[sidecar::LOG_ID] ^= 1)),
-        ("bad-reserved-byte.idx", fixed(&|bytes| bytes[sidecar::RESERVED] = 1)),
+        ("bad-checkpoint-count.idx", fixed(&|bytes| bytes[sidecar::CHECKPOINT_COUNT] = 1)),
         ("bad-stream-count.idx", fixed(&|bytes| put_u64(bytes, sidecar::STREAM_COUNT, 4))),
         ("bad-section-end.idx", fixed(&|bytes| put_u64(bytes, section(2), u64::MAX))),
         ("bad-name-length.idx", fixed(&|bytes| bytes[record] = 0)),
