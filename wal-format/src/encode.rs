@@ -423,6 +423,12 @@ impl EncodedBatch {
         self.stream_count
     }
 
+    /// Number of named checkpoints.
+    #[must_use]
+    pub const fn checkpoint_count(&self) -> u16 {
+        self.checkpoint_count
+    }
+
     /// The named checkpoints, in the order of their names.
     pub fn checkpoints(&self) -> NamedCheckpoints<'_> {
         let bytes = self.frame.get(self.checkpoints_at..self.versions_at).unwrap_or(&[]);

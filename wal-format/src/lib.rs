@@ -59,7 +59,7 @@ pub use encode::{BatchEncoder, CommitFields, EncodeError, EncodedBatch, EventFie
 pub use frame::{Frame, FrameError, FrameFront, FrameHeader};
 pub use glance::HeaderGlance;
 pub use ids::{ByteOffset, CommitTime, EventId, LogId, Position, SegmentSeq, Version};
-pub use scan::{Chain, Evidence, Step, find_evidence, find_header};
 pub use named::{NamedCheckpoint, NamedCheckpoints};
+pub use scan::{Chain, Evidence, Step, find_evidence, find_header};
 pub use segment::{Predecessor, SegmentHeader, SegmentHeaderError};
 pub use versions::FirstVersions;

@@ -8,6 +8,7 @@
 //! | [`streams`] | every stream's version and last position, by number and by name |
 //! | [`tail`] | positions of events in segments that have no index of their own yet |
 //! | [`tags`] | positions of events by their tags, in those segments |
+//! | [`checkpoints`] | how far projections have come, by name |
 //! | [`arena`] | names, each once, and vectors that grow without moving |
 //! | [`history`] | finding a stream's events over all segments |
 //! | [`indexer`] | making the index of a segment that has been sealed |
@@ -23,6 +24,7 @@
 //!   a tail here or an index of its own: that one is attached before the tail is taken away.
 
 pub(crate) mod arena;
+pub(crate) mod checkpoints;
 pub(crate) mod history;
 pub(crate) mod indexer;
 pub(crate) mod streams;

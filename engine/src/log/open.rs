@@ -16,6 +16,7 @@ use crate::append::writer::WriterThreads;
 use crate::environment::Environment;
 use crate::error::OpenError;
 use crate::index::StreamIndex;
+use crate::index::checkpoints::{Checkpoints, PublishedCheckpoints};
 use crate::index::indexer::Indexer;
 use crate::options::Options;
 use crate::recovery::report::RecoveryReport;
@@ -94,8 +95,10 @@ impl Log {
         environment: Environment,
         threadless: bool,
     ) -> Result<Self, OpenError> {
-        let Recovered { report, segments: listed, index, end, synced, writer } = recovered;
+        let Recovered { report, segments: listed, index, checkpoints, end, synced, writer } =
+            recovered;
         tell(&report, writer.is_some());
+        let published = Arc::new(PublishedCheckpoints::new(&checkpoints));
         let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
         let index = Arc::new(index);
         let segments = Arc::clone(index.segments());
@@ -106,7 +109,8 @@ impl Log {
             None => None,
             Some(writer) => Some(pipeline(
                 writer,
-                (&index, &segments, &watermarks, &notifier),
+                checkpoints,
+                (&index, &segments, &watermarks, &published, &notifier),
                 &counters,
                 &options,
                 environment,
@@ -131,6 +135,7 @@ impl Log {
             index,
             segments,
             watermarks,
+            checkpoints: published,
             notifier,
             report,
             counters,
@@ -145,10 +150,12 @@ impl Log {
 /// Builds the data path of appends.
 fn pipeline(
     writer: RecoveredWriter,
-    (index, segments, watermarks, notifier): (
+    checkpoints: Checkpoints,
+    (index, segments, watermarks, published, notifier): (
         &Arc<StreamIndex>,
         &Arc<SegmentSet>,
         &Arc<Watermarks>,
+        &Arc<PublishedCheckpoints>,
         &Arc<Notifier>,
     ),
     counters: &Arc<Counters>,
@@ -156,7 +163,7 @@ fn pipeline(
     environment: Environment,
     threadless: bool,
 ) -> Result<Arc<Pipeline>, OpenError> {
-    let RecoveredWriter { active, header, preparer } = writer;
+    let RecoveredWriter { active, header, preparer, is_unwitnessed } = writer;
     let latch = Arc::new(Latch::new());
     let indexer = Box::new(Indexer::new(Arc::clone(preparer.directory()), Arc::clone(index)));
     let source: Box<dyn SegmentSource> = match threadless {
@@ -183,9 +190,17 @@ fn pipeline(
         watermarks: Arc::clone(watermarks),
         latch: Arc::clone(&latch),
         filled: Filled::default(),
+        checkpoints,
+        frames: 0,
+        is_unwitnessed,
         numbers: Vec::new(),
     };
-    let publisher = Publisher::new(Arc::clone(watermarks), latch, Arc::clone(counters));
+    let publisher = Publisher::new(
+        Arc::clone(watermarks),
+        latch,
+        Arc::clone(published),
+        Arc::clone(counters),
+    );
     let limits = Limits {
         group_batches_max: options.group_batches_max,
         group_bytes_max: options.group_bytes_max,

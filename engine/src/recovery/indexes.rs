@@ -22,6 +22,7 @@ use quipu_format::{
     ByteOffset, Chain, ControlKind, Frame, FrameKind, Position, Salt, SegmentHeader, layout,
 };
 
+use super::checkpoints::CheckpointWalk;
 use super::inventory::{Found, HeaderState};
 use super::scan::{Accepted, Walk};
 use crate::append::expected::StreamHead;
@@ -60,7 +61,7 @@ pub(crate) fn pass_over(
         HeaderState::Unused | HeaderState::Bad(_) => return None,
     };
     let (sealed, chain) = read_seal(found, header, &next)?;
-    let loaded = sidecar::load(directory, &sealed, &[Section::StreamTable, Section::StreamRecords]);
+    let loaded = sidecar::load(directory, &sealed, &NEEDED);
     let own = match loaded {
         Ok(own) => own,
         Err(LoadError::Missing) => return None,
@@ -69,8 +70,7 @@ pub(crate) fn pass_over(
             return None;
         }
     };
-    let loaded = index.update(|streams| load_streams(streams, &own));
-    if !matches!(loaded, Ok(true)) {
+    if !matches!(take(&own, index, &mut walk.checkpoints), Ok(true)) {
         walk.indexes.wrong += 1;
         return None;
     }
@@ -87,6 +87,26 @@ pub(crate) fn pass_over(
         own: Some(own),
         landmarks: Landmarks::none(),
     })
+}
+
+/// What is read of an index at opening.
+const NEEDED: [Section; 3] = [Section::StreamTable, Section::StreamRecords, Section::Checkpoints];
+
+/// Moves streams and checkpoints on as an index says, if all of them go on where they stand; else
+/// none.
+fn take(
+    own: &SegmentIndex,
+    index: &StreamIndex,
+    checkpoints: &mut CheckpointWalk,
+) -> Result<bool, SidecarError> {
+    let sidecar = own.sidecar(&NEEDED)?;
+    if !checkpoints.goes_on(sidecar.checkpoints())?
+        || !index.update(|streams| load_streams(streams, own))?
+    {
+        return Ok(false);
+    }
+    checkpoints.pass_over(sidecar.checkpoints())?;
+    Ok(true)
 }
 
 /// The seal that the next header names, and the state of the log behind it.

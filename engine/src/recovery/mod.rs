@@ -15,6 +15,7 @@
 //!   stored again and synced before it is served or built upon.
 //! - Everything is read with positioned reads: a bad sector is an error, never a signal.
 
+mod checkpoints;
 pub(crate) mod decide;
 mod indexes;
 pub(crate) mod inventory;
@@ -32,6 +33,7 @@ use quipu_format::{Chain, ControlKind, LogId, Position, SegmentHeader, SegmentSe
 use crate::environment::Environment;
 use crate::error::{Damage, Fault, OpenError, Proof};
 use crate::index::StreamIndex;
+use crate::index::checkpoints::Checkpoints;
 use crate::options::Options;
 use crate::segment::landmarks::Landmarks;
 use crate::segment::prepare::Preparer;
@@ -49,6 +51,8 @@ pub(crate) struct Recovered {
     pub(crate) report: RecoveryReport,
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) index: StreamIndex,
+    /// Those that readers see.
+    pub(crate) checkpoints: Checkpoints,
     /// Where the log ends for readers.
     pub(crate) end: Position,
     /// Everything below is durable.
@@ -63,6 +67,8 @@ pub(crate) struct RecoveredWriter {
     pub(crate) active: ActiveSegment,
     pub(crate) header: SegmentHeader,
     pub(crate) preparer: Preparer,
+    /// Whether there are checkpoints that no frame says to be durable.
+    pub(crate) is_unwitnessed: bool,
 }
 
 /// Opens the log in a locked directory for writing: finds its end, repairs its tail.
@@ -144,13 +150,15 @@ pub(crate) fn recover(
     segments.push(Arc::clone(active.segment()));
     report.log_id = header.log_id;
     report.time_taken = started.elapsed();
+    let is_unwitnessed = walk.checkpoints.is_unwitnessed();
     Ok(Recovered {
         report,
         segments,
         index,
+        checkpoints: walk.checkpoints.into_checkpoints(true),
         end: chain.position,
         synced: chain.position,
-        writer: Some(RecoveredWriter { active, header, preparer }),
+        writer: Some(RecoveredWriter { active, header, preparer, is_unwitnessed }),
     })
 }
 
@@ -174,8 +182,11 @@ pub(crate) fn recover_read_only(
     report.log_id = inventory.log_id().unwrap_or(NO_LOG_ID);
     // What a live writer has stored and not synced may still be taken back by a power cut.
     let end = if writer_lives { chain.synced_position } else { chain.position };
+    let checkpoints = walk.checkpoints.into_checkpoints(!writer_lives);
+    report.checkpoints = checkpoints.len();
     report.time_taken = started.elapsed();
-    Ok(Recovered { report, segments, index, end, synced: chain.synced_position, writer: None })
+    let synced = chain.synced_position;
+    Ok(Recovered { report, segments, index, checkpoints, end, synced, writer: None })
 }
 
 /// What a reader has seen of a directory.

@@ -28,12 +28,14 @@ pub struct RecoveryReport {
     pub log_id: LogId,
     /// Segments that hold the log.
     pub segments: usize,
-    /// Batches found whole.
+    /// Batches found whole, those without events aside.
     pub batches: u64,
     /// Events found; the position of the next one.
     pub events: u64,
     /// Distinct streams.
     pub streams: usize,
+    /// Named checkpoints.
+    pub checkpoints: usize,
     /// Everything below this position was proved durable by what stands on disk.
     pub proved_durable: Position,
     /// Whether the log had been closed, or is new.
@@ -92,8 +94,9 @@ impl RecoveryReport {
             batches: walk.batches,
             events: walk.chain.position.as_u64(),
             streams: walk.streams,
+            checkpoints: walk.checkpoints.len(),
             proved_durable: walk.chain.synced_position,
-            clean_close: walk.batches == 0 || walk.last_control == Some(ControlKind::Close),
+            clean_close: walk.is_new() || walk.last_control == Some(ControlKind::Close),
             end: LogEnd {
                 file: walk.stop.file.clone(),
                 offset: walk.stop.offset,

@@ -11,6 +11,7 @@ use quipu_format::{
     SegmentHeader, SegmentSeq, Step, find_evidence, layout,
 };
 
+use super::checkpoints::CheckpointWalk;
 use super::decide::{Observed, Sighting, WrongMagic};
 use super::indexes::{IndexCounts, pass_over};
 use super::inventory::{Found, HeaderState, Inventory};
@@ -38,6 +39,7 @@ pub(crate) struct Walk {
     pub(crate) batches: u64,
     pub(crate) streams: usize,
     pub(crate) indexes: IndexCounts,
+    pub(crate) checkpoints: CheckpointWalk,
 }
 
 /// A segment that is part of the log.
@@ -75,6 +77,11 @@ pub(crate) struct Stop {
 }
 
 impl Walk {
+    /// Whether nothing has ever been committed.
+    pub(crate) fn is_new(&self) -> bool {
+        self.batches == 0 && self.checkpoints.len() == 0
+    }
+
     pub(crate) fn healed_seals(&self) -> usize {
         self.accepted.iter().filter(|accepted| accepted.healed_seal.is_some()).count()
     }
@@ -100,6 +107,7 @@ pub(crate) fn walk(
         batches: 0,
         streams: 0,
         indexes: IndexCounts::default(),
+        checkpoints: CheckpointWalk::default(),
     };
     let mut expected = SegmentSeq::ZERO;
     for (place, found) in inventory.segments.iter().enumerate() {
@@ -209,25 +217,27 @@ impl SegmentScan<'_> {
             }
             let bytes = self.frame_bytes(&mut window, salt, offset)?;
             let fault = match chain.step(bytes, salt, offset) {
-                Step::Frame { frame, chain: after } => match self.take(&frame, offset) {
-                    Ok(()) => {
-                        if frame.header.kind == FrameKind::Batch {
-                            landmarks.note(frame.header.first_position, offset);
-                            walk.batches += 1;
+                Step::Frame { frame, chain: after } => {
+                    match self.take(&frame, offset, &mut walk.checkpoints) {
+                        Ok(()) => {
+                            if frame.header.kind == FrameKind::Batch {
+                                landmarks.note(frame.header.first_position, offset);
+                                walk.batches += 1;
+                            }
+                            last_control = match frame.header.kind {
+                                FrameKind::Batch | FrameKind::Checkpoints => None,
+                                FrameKind::Control(kind) => Some(kind),
+                            };
+                            if last_control == Some(ControlKind::Seal) {
+                                sealed_at = Some(offset);
+                            }
+                            chain = after;
+                            offset = offset.plus(u64::from(frame.header.frame_bytes));
+                            continue;
                         }
-                        last_control = match frame.header.kind {
-                            FrameKind::Batch => None,
-                            FrameKind::Control(kind) => Some(kind),
-                        };
-                        if last_control == Some(ControlKind::Seal) {
-                            sealed_at = Some(offset);
-                        }
-                        chain = after;
-                        offset = offset.plus(u64::from(frame.header.frame_bytes));
-                        continue;
+                        Err(error) => Fault::Frame(error),
                     }
-                    Err(error) => Fault::Frame(error),
-                },
+                }
                 Step::NeverWritten => Fault::NeverWritten,
                 Step::Bad(error) => Fault::Frame(error),
             };
@@ -291,15 +301,17 @@ impl SegmentScan<'_> {
         Ok(window.at(at, wanted).map_err(read)?)
     }
 
-    /// Puts a frame's events into the index, if the segment can be sealed behind it and each stream
-    /// goes on with its next version.
+    /// Puts a frame's events into the index, and takes its checkpoints, if the segment can be sealed
+    /// behind it, each stream goes on with its next version and each checkpoint goes forward.
     fn take(
         &mut self,
         frame: &quipu_format::Frame<'_>,
         offset: ByteOffset,
+        checkpoints: &mut CheckpointWalk,
     ) -> Result<(), FrameError> {
         frame.check_room(offset, self.header.capacity)?;
         let body = Body::decode(frame)?;
+        checkpoints.check(&body)?;
         let mut numbers: Vec<(u64, Option<StreamNumber>)> = Vec::new();
         for (at, name) in (0_u32..).zip(body.streams().names()) {
             let name = name?;
@@ -314,6 +326,7 @@ impl SegmentScan<'_> {
             numbers.push((hash, number));
         }
         check_distinct(&body, &numbers)?;
+        checkpoints.take(frame)?;
         let first = frame.header.first_position;
         for (at, event) in (0_u64..).zip(body.events()) {
             let event = event?;
@@ -356,6 +369,7 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
         fault: walk.stop.fault,
         position: walk.chain.position,
         evidence: None,
+        settled: None,
         sealed_before: None,
         there_behind: None,
         wrong_magic: None,
@@ -367,9 +381,9 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
     }
     let log_id = inventory.log_id();
     for found in inventory.segments.iter().filter(|found| found.sequence >= walk.stop.sequence) {
-        let mut behind = Behind { inventory, found, observed: &mut observed };
         let stopped_here = found.sequence == walk.stop.sequence;
         let from = if stopped_here { walk.stop.offset } else { ByteOffset::ZERO };
+        let mut behind = Behind { inventory, found, from, observed: &mut observed };
         // The first segment is never taken away while there are others, used or not.
         if !stopped_here && (found.is_activated() || walk.accepted.is_empty()) {
             let path = inventory.path(&found.name);
@@ -384,7 +398,7 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
         {
             behind.see(ByteOffset::ZERO, header.synced_position);
         }
-        let contents = behind.contents(from, log_id.map(|id| Salt::new(id, found.sequence)))?;
+        let contents = behind.contents(log_id.map(|id| Salt::new(id, found.sequence)))?;
         if contents && log_id.is_none() {
             observed.unchecked.get_or_insert(inventory.path(&found.name));
         }
@@ -396,6 +410,8 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
 struct Behind<'a> {
     inventory: &'a Inventory,
     found: &'a Found,
+    /// X, or the start of a segment behind it.
+    from: ByteOffset,
     observed: &'a mut Observed,
 }
 
@@ -403,9 +419,10 @@ struct Behind<'a> {
 const PIECE_BYTES: u64 = 1 << 20;
 
 impl Behind<'_> {
-    /// Reads all from `from` on: counts what is not zero, and searches it for evidence. Whether
-    /// there is anything in the blocks of frames.
-    fn contents(&mut self, from: ByteOffset, salt: Option<Salt>) -> Result<bool, OpenError> {
+    /// Reads it: counts what is not zero, and searches it for evidence. Whether there is anything in
+    /// the blocks of frames.
+    fn contents(&mut self, salt: Option<Salt>) -> Result<bool, OpenError> {
+        let from = self.from;
         let file = self.found.open()?;
         let mut window = Window::new(&*file, self.found.length);
         let mut at = from.as_u64();
@@ -424,6 +441,7 @@ impl Behind<'_> {
                 let evidence = salt.and_then(|salt| find_evidence(bytes, salt, offset));
                 if let Some(evidence) = evidence {
                     self.see(evidence.offset, evidence.synced_position);
+                    self.see_settled(evidence.settled_at);
                 }
             }
             at += PIECE_BYTES;
@@ -432,6 +450,14 @@ impl Behind<'_> {
             self.observed.bytes_after += last + 1 - from.as_u64();
         }
         Ok(frames)
+    }
+
+    /// Notes a settled frame, if it is behind X: what stands at X it does not speak of.
+    fn see_settled(&mut self, settled_at: Option<ByteOffset>) {
+        if let Some(at) = settled_at.filter(|at| *at > self.from) {
+            let place = || (self.inventory.path(&self.found.name), at.as_u64());
+            self.observed.settled.get_or_insert_with(place);
+        }
     }
 
     /// Notes a synced position, if it is the highest so far.

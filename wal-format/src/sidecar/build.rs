@@ -141,9 +141,8 @@ impl SidecarBuilder {
             stream_count: streams.len() as u64,
             tag_count: tags.len() as u64,
             type_count: types.len() as u64,
-            checkpoint_count: u32::try_from(checkpoints.len()).expect(
-                "four thousand million names and their entries do not fit into a segment",
-            ),
+            checkpoint_count: u32::try_from(checkpoints.len())
+                .expect("four thousand million names and their entries do not fit into a segment"),
             sections: sections.try_into().expect("each section was written once"),
         };
         if let Some(place) = bytes.first_chunk_mut() {
