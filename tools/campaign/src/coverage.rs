@@ -82,6 +82,7 @@ impl Coverage {
         let (name, branch) = match error {
             AppendError::PreconditionFailed(_) => ("PreconditionFailed", ""),
             AppendError::QueryMatched { .. } => ("QueryMatched", ""),
+            AppendError::CheckpointRefused { .. } => ("CheckpointRefused", ""),
             AppendError::NotJudged(_) => ("NotJudged", ""),
             AppendError::InvalidBatch(_) => ("InvalidBatch", ""),
             AppendError::TooLarge { .. } => ("TooLarge", ""),
@@ -173,6 +174,7 @@ pub fn fault_name(fault: &Fault) -> &'static str {
 fn proof_name(proof: &Proof) -> &'static str {
     match proof {
         Proof::Synced { .. } => SYNCED,
+        Proof::Settled { .. } => SETTLED,
         Proof::InUse { .. } => "damage: a segment behind",
         Proof::Sealed { .. } => "damage: sealed in front",
         Proof::FixedLength => "damage: length",
@@ -195,6 +197,7 @@ pub const SEEDS_FOR_ALL_ROWS: u64 = 2_000;
 /// and every error that a caller of the engine can be told without a failing system around it.
 /// Errors of failing calls are for the campaign that fails every call site in turn.
 pub const EXPECTED: &[Row] = &[
+    row("append", "CheckpointRefused", ""),
     row("append", "Closed", ""),
     row("append", "Full", "allocate"),
     row("append", "InvalidBatch", ""),
@@ -261,3 +264,4 @@ pub const EXPECTED: &[Row] = &[
 const CLEAN: &str = "clean end";
 const CUT: &str = "torn tail: cut";
 const SYNCED: &str = "damage: synced position above";
+const SETTLED: &str = "damage: a settled frame behind";

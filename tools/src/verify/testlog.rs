@@ -130,6 +130,7 @@ impl TestLog {
             first_position: self.chain.position.plus(u64::from(lie == Lie::SkipsPosition)),
             commit_time: self.chain.time.plus(SECOND),
             synced_position: synced,
+            settled: false,
             previous: self.chain.previous,
         };
         batch.commit(&fields, self.salt());
@@ -142,6 +143,7 @@ impl TestLog {
             position: self.chain.position,
             time: self.chain.time.plus(SECOND),
             synced_position: if synced { self.chain.position } else { self.chain.synced_position },
+            settled: false,
             previous: self.chain.previous,
         };
         let (bytes, _) = control_frame(kind, fields, self.salt(), self.offset);
