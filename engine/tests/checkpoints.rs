@@ -4,6 +4,7 @@
 
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use quipu::sim::{Errno, FaultPlan, Operation, SimDisk, Survivors};
 use quipu::{
@@ -292,6 +293,43 @@ fn a_power_cut_takes_what_was_buffered_and_nothing_that_was_synced() {
     log.append(set("p", 3).durability(Durability::Buffered)).unwrap();
     log.close().unwrap();
     assert_eq!(cut(), named(&[("p", 3), ("q", 1)]), "closing makes everything durable");
+}
+
+#[test]
+fn a_reader_beside_the_writer_sees_what_is_proved_durable() {
+    let disk = SimDisk::new(14);
+    let log = Log::open_simulated(&disk, small()).unwrap();
+    log.append(set("p", 1)).unwrap();
+    log.append(set("q", 1).durability(Durability::Buffered)).unwrap();
+    let seen = || all(&Log::open_simulated_read_only(&disk, small()).unwrap());
+    assert_eq!(seen(), named(&[("p", 1)]), "by the frame behind it");
+    log.append(one("s", "").checkpoint("p", at(2))).unwrap();
+    assert_eq!(seen(), named(&[("p", 1)]), "the last frame has none behind it");
+    log.be_quiet();
+    assert_eq!(seen(), named(&[("p", 2), ("q", 1)]));
+    log.append(one("s", "").checkpoint("p", at(3)).durability(Durability::Buffered)).unwrap();
+    log.append(set("q", 2).durability(Durability::Buffered)).unwrap();
+    log.append(one("s", "").durability(Durability::Buffered)).unwrap();
+    assert_eq!(seen(), named(&[("p", 2), ("q", 1)]));
+    log.close().unwrap();
+    assert_eq!(seen(), named(&[("p", 3), ("q", 2)]), "there is no writer");
+}
+
+#[test]
+fn an_interval_syncs_checkpoints_alone_and_an_idle_log_says_that_they_are_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = options()
+        .durability(Durability::Buffered)
+        .sync_interval(Duration::from_millis(1))
+        .idle_mark_after(Duration::from_millis(1))
+        .open(dir.path())
+        .unwrap();
+    log.append(set("p", 1)).unwrap();
+    support::poll_until("a mark behind the checkpoints", || {
+        let reader = Log::open_read_only(dir.path()).unwrap();
+        (reader.checkpoint("p") == Some(at(1))).then_some(())
+    });
+    drop(log);
 }
 
 #[test]
