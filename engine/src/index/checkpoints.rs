@@ -115,10 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_is_seen_in_the_order_of_names() {
+    fn what_is_published_is_seen_in_the_order_of_names_and_in_one_step_with_what_is_beside_it() {
         let published = PublishedCheckpoints::default();
         let set = vec![("b".into(), Position::new(2)), ("a".into(), Position::ZERO)];
-        published.publish(set, || {});
+        published.publish(set, || {
+            #[cfg(not(any(quipu_loom, quipu_shuttle)))] // their locks cannot be tried
+            assert!(published.by_name.try_read().is_none(), "a reader gets in between");
+        });
         let all = [("a".to_owned(), Position::ZERO), ("b".to_owned(), Position::new(2))];
         assert_eq!(published.all(), all);
         assert_eq!(published.find("c"), None);
