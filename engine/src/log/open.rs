@@ -98,25 +98,24 @@ impl Log {
         let Recovered { report, segments: listed, index, checkpoints, end, synced, writer } =
             recovered;
         tell(&report, writer.is_some());
-        let published = Arc::new(PublishedCheckpoints::new(&checkpoints));
-        let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
-        let index = Arc::new(index);
         let segments = Arc::clone(index.segments());
         segments.put(listed);
-        let notifier = Arc::new(Notifier::default());
-        let counters = Arc::new(Counters::default());
+        let common = Common {
+            segments,
+            published: Arc::new(PublishedCheckpoints::new(&checkpoints)),
+            watermarks: Arc::new(Watermarks::new(end, synced.min(end))),
+            index: Arc::new(index),
+            notifier: Arc::new(Notifier::default()),
+            counters: Arc::new(Counters::default()),
+        };
         let pipeline = match writer {
             None => None,
-            Some(writer) => Some(pipeline(
-                writer,
-                checkpoints,
-                (&index, &segments, &watermarks, &published, &notifier),
-                &counters,
-                &options,
-                environment,
-                threadless,
-            )?),
+            Some(writer) => {
+                let stored = (writer, checkpoints);
+                Some(pipeline(stored, &common, &options, environment, threadless)?)
+            }
         };
+        let Common { index, segments, watermarks, published, notifier, counters } = common;
         let threads = match &pipeline {
             Some(pipeline) if !threadless => {
                 let started = WriterThreads::start(pipeline);
@@ -147,22 +146,25 @@ impl Log {
     }
 }
 
+/// What the writer and the readers of a log share.
+struct Common {
+    index: Arc<StreamIndex>,
+    segments: Arc<SegmentSet>,
+    watermarks: Arc<Watermarks>,
+    published: Arc<PublishedCheckpoints>,
+    notifier: Arc<Notifier>,
+    counters: Arc<Counters>,
+}
+
 /// Builds the data path of appends.
 fn pipeline(
-    writer: RecoveredWriter,
-    checkpoints: Checkpoints,
-    (index, segments, watermarks, published, notifier): (
-        &Arc<StreamIndex>,
-        &Arc<SegmentSet>,
-        &Arc<Watermarks>,
-        &Arc<PublishedCheckpoints>,
-        &Arc<Notifier>,
-    ),
-    counters: &Arc<Counters>,
+    (writer, checkpoints): (RecoveredWriter, Checkpoints),
+    common: &Common,
     options: &Options,
     environment: Environment,
     threadless: bool,
 ) -> Result<Arc<Pipeline>, OpenError> {
+    let Common { index, segments, watermarks, published, notifier, counters } = common;
     let RecoveredWriter { active, header, preparer, is_unwitnessed } = writer;
     let latch = Arc::new(Latch::new());
     let indexer = Box::new(Indexer::new(Arc::clone(preparer.directory()), Arc::clone(index)));
@@ -195,12 +197,8 @@ fn pipeline(
         is_unwitnessed,
         numbers: Vec::new(),
     };
-    let publisher = Publisher::new(
-        Arc::clone(watermarks),
-        latch,
-        Arc::clone(published),
-        Arc::clone(counters),
-    );
+    let publisher =
+        Publisher::new(Arc::clone(watermarks), latch, Arc::clone(published), Arc::clone(counters));
     let limits = Limits {
         group_batches_max: options.group_batches_max,
         group_bytes_max: options.group_bytes_max,

@@ -1,5 +1,6 @@
 //! Small logs as plain bytes, and what may become of them: made by the engine in real directories,
 //! copied when closed or while open, then changed by hand.
+#![allow(dead_code)] // each test uses a part of it
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test that cannot go on has failed
 
 use std::collections::BTreeMap;
