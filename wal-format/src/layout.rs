@@ -316,10 +316,12 @@ pub mod checkpoint {
     pub const STREAM_COUNT: usize = RECORDS_CHECKSUM + 4;
     /// Offset of the file's length, u64.
     pub const LENGTH: usize = STREAM_COUNT + 8;
+    /// Offset of the number of named checkpoints, u64.
+    pub const CHECKPOINT_COUNT: usize = LENGTH + 8;
     /// Size of the header. The records stand behind it.
-    pub const BYTES: usize = LENGTH + 8;
+    pub const BYTES: usize = CHECKPOINT_COUNT + 8;
 
-    const _: () = assert!(BYTES == 80 && BYTES.is_multiple_of(super::ALIGNMENT));
+    const _: () = assert!(BYTES == 88 && BYTES.is_multiple_of(super::ALIGNMENT));
 }
 
 /// Size of a frame without body: a seal, a close or a mark.

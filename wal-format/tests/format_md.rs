@@ -186,6 +186,7 @@ fn the_byte_tables_of_derived_files_are_those_of_the_code() {
             ("records' checksum", checkpoint::RECORDS_CHECKSUM),
             ("stream count", checkpoint::STREAM_COUNT),
             ("length", checkpoint::LENGTH),
+            ("checkpoint count", checkpoint::CHECKPOINT_COUNT),
         ],
         checkpoint::BYTES,
     );

@@ -71,6 +71,11 @@ fn judge_checkpoint(file: &[u8]) -> Result<String, SidecarError> {
         let stream = stream?;
         said.push(format!("{} {} at {}", stream.name, stream.version, stream.position));
     }
+    for set in checkpoint.checkpoints() {
+        let SetCheckpoint { name, position, set_by } = set?;
+        let by = set_by.map_or(String::new(), |at| format!(" by {at}"));
+        said.push(format!("{name} to {position}{by}"));
+    }
     Ok(said.join(", "))
 }
 

@@ -11,6 +11,7 @@
 //! | [`checkpoints`] | how far projections have come, by name |
 //! | [`arena`] | names, each once, and vectors that grow without moving |
 //! | [`history`] | finding a stream's events over all segments |
+//! | [`table`] | the file of all streams at the end of a sealed segment |
 //! | [`indexer`] | making the index of a segment that has been sealed |
 //!
 //! Invariants:
@@ -28,6 +29,7 @@ pub(crate) mod checkpoints;
 pub(crate) mod history;
 pub(crate) mod indexer;
 pub(crate) mod streams;
+pub(crate) mod table;
 pub(crate) mod tags;
 pub(crate) mod tail;
 

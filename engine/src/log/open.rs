@@ -165,9 +165,10 @@ fn pipeline(
     threadless: bool,
 ) -> Result<Arc<Pipeline>, OpenError> {
     let Common { index, segments, watermarks, published, notifier, counters } = common;
-    let RecoveredWriter { active, header, preparer, is_unwitnessed } = writer;
+    let RecoveredWriter { active, header, preparer, is_unwitnessed, table } = writer;
     let latch = Arc::new(Latch::new());
-    let indexer = Box::new(Indexer::new(Arc::clone(preparer.directory()), Arc::clone(index)));
+    let directory = Arc::clone(preparer.directory());
+    let indexer = Box::new(Indexer::new(directory, Arc::clone(index), table));
     let source: Box<dyn SegmentSource> = match threadless {
         true => Box::new(Inline::new(preparer, Arc::clone(&latch), indexer)),
         false => {

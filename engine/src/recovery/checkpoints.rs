@@ -89,6 +89,12 @@ impl CheckpointWalk {
         Ok(())
     }
 
+    /// Takes those that the file of all streams says are set, in front of everything else.
+    pub(super) fn start(&mut self, set: SetCheckpoints<'_>) -> Result<(), SidecarError> {
+        *self = Self::default();
+        self.pass_over(set)
+    }
+
     /// Whether there are some that no frame says to be durable.
     pub(super) fn is_unwitnessed(&self) -> bool {
         self.is_unwitnessed || !self.unproved.is_empty()

@@ -74,19 +74,44 @@ pub(crate) fn pass_over(
         walk.indexes.wrong += 1;
         return None;
     }
+    Some(accept(*header, (own, sealed), chain, walk))
+}
+
+/// Takes a sealed segment by the header of its index, where what it says of streams and checkpoints is
+/// known from elsewhere. `None`: it has no index that belongs to it.
+pub(super) fn pass_over_unread(
+    directory: &dyn Directory,
+    (found, header): (&Found, &SegmentHeader),
+    next: &Found,
+    walk: &mut Walk,
+) -> Option<SealedSegment> {
+    let HeaderState::Activated(next) = next.header else { return None };
+    let (sealed, chain) = read_seal(found, header, &next)?;
+    let own = sidecar::load(directory, &sealed, &[]).ok()?;
+    let accepted = accept(*header, (own, sealed), chain, walk);
+    walk.accepted.push(accepted);
+    Some(sealed)
+}
+
+fn accept(
+    header: SegmentHeader,
+    (own, sealed): (SegmentIndex, SealedSegment),
+    chain: Chain,
+    walk: &mut Walk,
+) -> Accepted {
     walk.indexes.used += 1;
     walk.batches += own.header().batch_count;
     walk.chain = chain;
     walk.last_control = Some(ControlKind::Seal);
-    Some(Accepted {
-        header: *header,
+    Accepted {
+        header,
         end: sealed.seal_end,
         sealed_at: Some(seal_offset(&sealed)),
         healed_seal: None,
         sealed: Some(sealed),
         own: Some(own),
         landmarks: Landmarks::none(),
-    })
+    }
 }
 
 /// What is read of an index at opening.

@@ -23,6 +23,7 @@ pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod scan;
+mod stream_table;
 mod window;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::environment::Environment;
 use crate::error::{Damage, Fault, OpenError, Proof};
 use crate::index::StreamIndex;
 use crate::index::checkpoints::Checkpoints;
+use crate::index::table::TableKeeper;
 use crate::options::Options;
 use crate::segment::landmarks::Landmarks;
 use crate::segment::prepare::Preparer;
@@ -69,6 +71,8 @@ pub(crate) struct RecoveredWriter {
     pub(crate) preparer: Preparer,
     /// Whether there are checkpoints that no frame says to be durable.
     pub(crate) is_unwitnessed: bool,
+    /// What the file of all streams covers.
+    pub(crate) table: TableKeeper,
 }
 
 /// Opens the log in a locked directory for writing: finds its end, repairs its tail.
@@ -144,6 +148,7 @@ pub(crate) fn recover(
     };
     let made = indexes::complete(&**directory, true, &segments, &index, || environment.threads());
     report.count_indexes(walk.indexes, made);
+    let table = walk.table.keeper(&segments);
     if index.read().tail(header.sequence).is_none() {
         index.update(|streams| streams.begin_segment(header.sequence, header.base_position));
     }
@@ -158,7 +163,7 @@ pub(crate) fn recover(
         checkpoints: walk.checkpoints.into_checkpoints(true),
         end: chain.position,
         synced: chain.position,
-        writer: Some(RecoveredWriter { active, header, preparer, is_unwitnessed }),
+        writer: Some(RecoveredWriter { active, header, preparer, is_unwitnessed, table }),
     })
 }
 

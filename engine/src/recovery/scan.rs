@@ -16,6 +16,7 @@ use super::decide::{Observed, Sighting, WrongMagic};
 use super::indexes::{IndexCounts, pass_over};
 use super::inventory::{Found, HeaderState, Inventory};
 use super::plan::wrong_magic;
+use super::stream_table::{self, TableUse};
 use super::window::Window;
 use crate::error::{Fault, OpenError};
 use crate::index::{StreamIndex, StreamNumber, Streams};
@@ -40,6 +41,8 @@ pub(crate) struct Walk {
     pub(crate) streams: usize,
     pub(crate) indexes: IndexCounts,
     pub(crate) checkpoints: CheckpointWalk,
+    /// What has become of the file of all streams.
+    pub(crate) table: TableUse,
 }
 
 /// A segment that is part of the log.
@@ -94,23 +97,50 @@ pub(crate) fn walk(
     index: &StreamIndex,
     scan_all: bool,
 ) -> Result<Walk, OpenError> {
-    let mut walk = Walk {
-        accepted: Vec::new(),
-        stop: Stop::at_start_of(SegmentSeq::ZERO, Fault::MissingFile),
-        chain: Chain {
-            position: Position::ZERO,
-            previous: 0,
-            time: quipu_format::CommitTime::ZERO,
-            synced_position: Position::ZERO,
-        },
-        last_control: None,
-        batches: 0,
-        streams: 0,
-        indexes: IndexCounts::default(),
-        checkpoints: CheckpointWalk::default(),
-    };
-    let mut expected = SegmentSeq::ZERO;
-    for (place, found) in inventory.segments.iter().enumerate() {
+    let mut table = TableUse::NotAsked;
+    if !scan_all {
+        let mut walk = Walk::new();
+        match stream_table::pass_over(inventory, index, &mut walk) {
+            Ok(()) => return walk_on(inventory, index, scan_all, walk),
+            Err(error) => table = TableUse::without(&error),
+        }
+    }
+    walk_on(inventory, index, scan_all, Walk { table, ..Walk::new() })
+}
+
+impl Walk {
+    fn new() -> Self {
+        Self {
+            accepted: Vec::new(),
+            stop: Stop::at_start_of(SegmentSeq::ZERO, Fault::MissingFile),
+            chain: Chain {
+                position: Position::ZERO,
+                previous: 0,
+                time: quipu_format::CommitTime::ZERO,
+                synced_position: Position::ZERO,
+            },
+            last_control: None,
+            batches: 0,
+            streams: 0,
+            indexes: IndexCounts::default(),
+            checkpoints: CheckpointWalk::default(),
+            table: TableUse::NotAsked,
+        }
+    }
+}
+
+/// Goes on behind the segments that have been accepted.
+fn walk_on(
+    inventory: &Inventory,
+    index: &StreamIndex,
+    scan_all: bool,
+    mut walk: Walk,
+) -> Result<Walk, OpenError> {
+    let passed = walk.accepted.len();
+    let last = walk.accepted.last();
+    let mut expected = last.map_or(SegmentSeq::ZERO, |last| last.header.sequence.plus(1));
+    walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
+    for (place, found) in inventory.segments.iter().enumerate().skip(passed) {
         walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
         if found.sequence != expected {
             break;
@@ -152,7 +182,7 @@ pub(crate) fn walk(
 }
 
 /// Whether a file can go on where the walk stands: gives its header.
-fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> {
+pub(super) fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> {
     // Says more than its length, which is another one if the whole file is foreign.
     if let Some(error) = wrong_magic(found.header) {
         return Err(Fault::Header(error));

@@ -48,6 +48,14 @@ impl Coverage {
                 self.count(Row { table: "index", name, branch: "" });
             }
         }
+        for (is_so, name) in [
+            (report.stream_table_used, "table of streams used"),
+            (report.stream_table_wrong, "table of streams wrong"),
+        ] {
+            if is_so {
+                self.count(Row { table: "index", name, branch: "" });
+            }
+        }
         if report.clean_close {
             self.count(Row { table: "repair", name: "after a clean close", branch: "" });
         }
@@ -210,6 +218,8 @@ pub const EXPECTED: &[Row] = &[
     row("append", "ReadOnly", ""),
     row("append", "TooLarge", ""),
     row("index", "made", ""),
+    row("index", "table of streams used", ""),
+    row("index", "table of streams wrong", ""),
     row("index", "used", ""),
     row("index", "wrong", ""),
     row("open", "InUse", ""),

@@ -3,7 +3,7 @@
 
 use quipu_format::layout::{self, checkpoint, segment, sidecar};
 use quipu_format::sidecar::{
-    CheckpointBuilder, NameHasher, SealedSegment, SidecarBuilder, StreamState,
+    CheckpointBuilder, NameHasher, SealedSegment, SetCheckpoint, SidecarBuilder, StreamState,
 };
 use quipu_format::{
     ByteOffset, Chain, ControlKind, FrameKind, Position, Salt, SegmentHeader, Step, Version,
@@ -86,7 +86,16 @@ pub fn checkpoint_of_sealed() -> (SealedSegment, Vec<u8>) {
     let mut streams = [("order-1", 2, 4), ("stock-9", 0, 1), ("k\u{f6}nig", 0, 3)]
         .map(|(name, version, position)| (hasher.stream(name), name, version, position));
     streams.sort_unstable();
-    let mut builder = CheckpointBuilder::new();
+    let set = |name, position, set_by: Option<u64>| SetCheckpoint {
+        name,
+        position: Position::new(position),
+        set_by: set_by.map(Position::new),
+    };
+    let mut builder = CheckpointBuilder::new([
+        set("totals", 3, Some(0)),
+        set("by customer", u64::MAX, None),
+        set("totals", 4, Some(4)),
+    ]);
     for (hash, name, version, position) in streams {
         let (version, position) = (Version::new(version), Position::new(position));
         builder.push(&StreamState { hash, name, version, position });
@@ -147,12 +156,19 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("bad-filter.idx", fixed(&|bytes| bytes[sidecar::BYTES] ^= 0xff)),
         ("streams.ckpt", checkpoint.clone()),
-        ("bad-bit.ckpt", checkpoint_with(&|bytes| bytes[checkpoint::BYTES + 9] ^= 1)),
+        ("bad-bit.ckpt", checkpoint_with(&|bytes| bytes[checkpoint::BYTES + 49] ^= 1)),
         ("bad-cut-short.ckpt", checkpoint_with(&|bytes| bytes.truncate(checkpoint::BYTES))),
         (
             "bad-count.ckpt",
             checkpoint_with(&|bytes| {
                 put_u64(bytes, checkpoint::STREAM_COUNT, 2);
+                fix_checkpoint(bytes);
+            }),
+        ),
+        (
+            "bad-checkpoint-count.ckpt",
+            checkpoint_with(&|bytes| {
+                put_u64(bytes, checkpoint::CHECKPOINT_COUNT, 9);
                 fix_checkpoint(bytes);
             }),
         ),
