@@ -102,7 +102,8 @@ pub(super) fn pass_over(
         // Bounded by the file's length: each takes eleven bytes at least.
         streams.reserve(usize::try_from(table.header().stream_count).unwrap_or(0));
         for stream in table.streams().flatten() {
-            let number = streams.find_or_add(stream.hash.as_u64(), stream.name);
+            // Sorted, so that none is there twice.
+            let number = streams.add(stream.hash.as_u64(), stream.name);
             let (version, position) = (stream.version, stream.position);
             streams.advance(number, StreamHead { version, position });
         }
