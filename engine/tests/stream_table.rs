@@ -28,15 +28,18 @@ fn append(log: &Log, numbers: std::ops::Range<u64>) {
     }
 }
 
+/// The versions of the streams, the checkpoints, the number of events.
+type Known = (Vec<Option<u64>>, Vec<(String, Position)>, usize);
+
 /// All that the index knows.
-fn known(log: &Log) -> (Vec<Option<u64>>, Vec<(String, Position)>, usize) {
+fn known(log: &Log) -> Known {
     let names = (0..80).map(|number| format!("s-{number}")).chain(["often".to_owned()]);
     let versions = names.map(|name| log.stream_version(name).map(quipu::Version::as_u64));
     (versions.collect(), log.checkpoints(), log.read(..).into_iter().count())
 }
 
 /// A log of 24 segments, closed, and what it knows.
-fn closed() -> (Files, (Vec<Option<u64>>, Vec<(String, Position)>, usize)) {
+fn closed() -> (Files, Known) {
     let disk = SimDisk::new(3);
     let log = Log::open_simulated(&disk, options()).unwrap();
     append(&log, 0..70);
