@@ -78,7 +78,9 @@ mod watermark;
 
 pub use append::batch::Batch;
 pub use append::event::{Event, EventData};
-pub use append::expected::{ExpectedVersion, FailedPrecondition, FailedQuery, StreamHead};
+pub use append::expected::{
+    ExpectedVersion, FailedPrecondition, FailedQuery, RefusedCheckpoint, StreamHead,
+};
 pub use append::receipt::Receipt;
 pub use append::ticket::Ticket;
 pub use error::{

@@ -23,6 +23,7 @@ use crate::append::receipt::Receipt;
 use crate::append::ticket::Ticket;
 use crate::error::{AppendError, OpenError};
 use crate::index::StreamIndex;
+use crate::index::checkpoints::PublishedCheckpoints;
 use crate::options::{Durability, Options};
 use crate::read::batches::Batches;
 use crate::read::events::{Read, first_match};
@@ -73,6 +74,7 @@ struct Shared {
     index: Arc<StreamIndex>,
     segments: Arc<SegmentSet>,
     watermarks: Arc<Watermarks>,
+    checkpoints: Arc<PublishedCheckpoints>,
     /// Wakes subscriptions.
     notifier: Arc<Notifier>,
     report: RecoveryReport,
@@ -186,6 +188,21 @@ impl Log {
     pub fn stream_version(&self, stream: impl AsRef<str>) -> Option<Version> {
         let head = self.shared.index.head_below(stream.as_ref(), self.end())?;
         Some(head.version)
+    }
+
+    /// The position that a named checkpoint was set to last; `None`: it was never set. Seen in one step
+    /// with the events that it was committed with.
+    #[must_use]
+    pub fn checkpoint(&self, name: impl AsRef<str>) -> Option<Position> {
+        self.look();
+        self.shared.checkpoints.find(name.as_ref())
+    }
+
+    /// All named checkpoints, in the order of their names.
+    #[must_use]
+    pub fn checkpoints(&self) -> Vec<(String, Position)> {
+        self.look();
+        self.shared.checkpoints.all()
     }
 
     /// The expectation that a stream stays as it is now: the `:auto` of other stores. A helper on
@@ -313,7 +330,7 @@ impl Log {
         let pipeline = self.pipeline()?;
         let frame_bytes_max = frame_bytes_max(self.shared.options.segment_bytes);
         let frame_bytes = batch.frame_bytes() as u64;
-        if batch.event_count() > 0 && frame_bytes > frame_bytes_max {
+        if batch.is_stored() && frame_bytes > frame_bytes_max {
             return Err(AppendError::TooLarge { frame_bytes, frame_bytes_max });
         }
         let durability = self.shared.options.durability;
@@ -325,10 +342,12 @@ impl Log {
     /// The refusal of a batch whose failed preconditions have failed for good, by events that readers
     /// see and, for a durable batch, the device has. It needs neither the writer nor a sync. What
     /// may come true with batches on their way is left to the writer, and so are those that may be
-    /// repeated.
+    /// repeated or set checkpoints.
     fn refuse_at_once(&self, pipeline: &Pipeline, batch: &PreparedBatch) -> Option<AppendError> {
         let PreparedBatch { preconditions, queries, event_ids, durability, .. } = batch;
-        if preconditions.is_empty() || !queries.is_empty() || event_ids.is_some() {
+        let sets_checkpoints = batch.encoded.as_ref().is_some_and(|it| it.checkpoint_count() > 0);
+        let is_more = !queries.is_empty() || event_ids.is_some() || sets_checkpoints;
+        if preconditions.is_empty() || is_more {
             return None;
         }
         let Shared { watermarks, index, counters, .. } = &*self.shared;

@@ -212,7 +212,7 @@ fn a_batch_without_anything_is_invalid() {
         assert!(matches!(error, AppendError::InvalidBatch(InvalidBatch::Empty)));
         assert_eq!(
             error.to_string(),
-            "the batch is invalid: it has neither events nor preconditions"
+            "the batch is invalid: it has neither events nor checkpoints nor preconditions"
         );
     }
     assert!(log.submit(Batch::new()).is_err(), "known before it is handed over");

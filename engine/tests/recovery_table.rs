@@ -387,6 +387,7 @@ fn a_batch_that_names_a_stream_twice_is_damage_under_right_checksums() {
         first_position: Position::new(0),
         commit_time: CommitTime::new(1),
         synced_position: Position::new(0),
+        settled: false,
         previous: header.checksum(),
     };
     batch.commit(&fields, Salt::new(header.log_id, header.sequence));

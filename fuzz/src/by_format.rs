@@ -37,6 +37,8 @@ struct Walk<'a> {
     segments: BTreeMap<u64, (&'a [u8], Header)>,
     /// The next version of each stream.
     streams: BTreeMap<String, u64>,
+    /// What each named checkpoint is set to.
+    checkpoints: BTreeMap<String, u64>,
     chain: Chain,
     batches: u64,
     /// Where the walk stands, and the segment in front that is sealed.
@@ -59,6 +61,7 @@ pub(crate) fn look(files: &Files) -> Found {
     let mut walk = Walk {
         segments,
         streams: BTreeMap::new(),
+        checkpoints: BTreeMap::new(),
         chain: Chain {
             position: Position::ZERO,
             previous: 0,
@@ -176,12 +179,19 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes a batch's streams on their next versions, if these are the next ones.
+    /// Takes a batch's streams on their next versions, if these are the next ones, and its
+    /// checkpoints, if they rise.
     fn take(&mut self, frame: &Frame<'_>) -> bool {
+        let body = Body::decode(frame).unwrap();
+        let set = body.checkpoints().unwrap().map(Result::unwrap);
+        let set: Vec<_> = set.map(|it| (it.name.to_owned(), it.position.as_u64())).collect();
+        if set.iter().any(|(name, at)| self.checkpoints.get(name).is_some_and(|was| was >= at)) {
+            return false;
+        }
         if frame.header.kind != FrameKind::Batch {
+            self.checkpoints.extend(set);
             return true;
         }
-        let body = Body::decode(frame).unwrap();
         let names: Vec<&str> = body.streams().names().map(Result::unwrap).collect();
         let mut heads = BTreeMap::new();
         for (index, name) in (0..).zip(&names) {
@@ -194,6 +204,7 @@ impl Walk<'_> {
         for event in body.events() {
             *heads.get_mut(names[event.unwrap().stream as usize]).unwrap() += 1;
         }
+        self.checkpoints.extend(set);
         self.streams.extend(heads.into_iter().map(|(name, next)| (name.to_owned(), next)));
         self.batches += 1;
         true
@@ -263,7 +274,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The highest synced position that anything at or behind X tells.
+    /// The highest synced position that anything at or behind X tells; of a settled frame behind X
+    /// more than any.
     fn witnessed(&self, log_id: Option<LogId>) -> Position {
         let Some(log_id) = log_id else { return Position::ZERO };
         let (first, offset) = self.place;
@@ -281,6 +293,9 @@ impl Walk<'_> {
                 let offset = ByteOffset::new(at as u64);
                 if let Ok(Some(found)) = FrameHeader::decode(&bytes[at..], salt, offset) {
                     highest = highest.max(found.synced_position);
+                    if found.settled && (*sequence, at as u64) > self.place {
+                        return Position::new(u64::MAX);
+                    }
                 }
             }
         }

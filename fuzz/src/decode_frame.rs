@@ -81,6 +81,7 @@ fn encode_again(frame: &Frame<'_>, salt: Salt, offset: ByteOffset) -> Vec<u8> {
             position: header.first_position,
             time: header.commit_time,
             synced_position: header.synced_position,
+            settled: header.settled,
             previous: header.previous,
         };
         return control_frame(kind, fields, salt, offset).0.to_vec();
@@ -102,6 +103,10 @@ fn encode_again(frame: &Frame<'_>, salt: Salt, offset: ByteOffset) -> Vec<u8> {
         };
         encoder.push(event.stream, &fields).unwrap();
     }
+    for checkpoint in body.checkpoints().unwrap() {
+        let checkpoint = checkpoint.unwrap();
+        encoder.checkpoint(checkpoint.name, checkpoint.position).unwrap();
+    }
     let mut batch = encoder.finish().unwrap();
     for index in 0..header.stream_count {
         batch.set_first_version(index, frame.first_version(index).unwrap());
@@ -111,6 +116,7 @@ fn encode_again(frame: &Frame<'_>, salt: Salt, offset: ByteOffset) -> Vec<u8> {
         first_position: header.first_position,
         commit_time: header.commit_time,
         synced_position: header.synced_position,
+        settled: header.settled,
         previous: header.previous,
     };
     batch.commit(&fields, salt);

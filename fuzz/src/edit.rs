@@ -30,8 +30,8 @@ use quipu_format::{
 
 use crate::FLAG_RAW;
 use crate::forge::{
-    batch, control, end_of, forge_header_field, forge_segment_header_field, frames, header_of,
-    segment_name,
+    batch, checkpoints, control, end_of, forge_header_field, forge_segment_header_field, frames,
+    header_of, segment_name,
 };
 use crate::input::Input;
 use crate::logs::{self, Files};
@@ -210,7 +210,9 @@ impl Edit<'_> {
         }
         let synced_position = chain.position.as_u64().saturating_sub(u64::from(synced)).into();
         let offset = ByteOffset::new(at as u64);
-        let control = |kind| control(kind, &chain, synced_position, salt, offset).0.to_vec();
+        let settled = kind & 0x40 != 0;
+        let synced = (synced_position, settled);
+        let control = |kind| control(kind, &chain, synced, salt, offset).0.to_vec();
         let frame = match kind % 4 {
             0 => control(ControlKind::Seal),
             1 => control(ControlKind::Close),
@@ -221,9 +223,13 @@ impl Edit<'_> {
                     first_position: chain.position,
                     commit_time: chain.time,
                     synced_position,
+                    settled,
                     previous: chain.previous,
                 };
-                batch(stream, version, &fields, salt)
+                match kind & 0x80 {
+                    0 => batch(stream, version, &fields, salt),
+                    _ => checkpoints(stream, version, &fields, salt),
+                }
             }
         };
         if let Some(place) = file.get_mut(at..at + frame.len()) {
@@ -248,7 +254,7 @@ impl Edit<'_> {
         if is_seal_missing {
             let offset = ByteOffset::new(end as u64);
             chain.previous =
-                control(ControlKind::Seal, &chain, chain.synced_position, salt, offset).1;
+                control(ControlKind::Seal, &chain, (chain.synced_position, false), salt, offset).1;
             end += layout::CONTROL_FRAME_BYTES;
         }
         let file = self.files.get_mut(&name).unwrap();

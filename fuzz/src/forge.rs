@@ -45,7 +45,7 @@ pub(crate) fn forge_header_field(input: &mut Input<'_>, frame: &mut [u8]) {
         (header::LENGTH, 4),
         (header::KIND, 1),
         (header::FLAGS, 1),
-        (header::RESERVED, 2),
+        (header::CHECKPOINT_COUNT, 2),
         (header::EVENT_COUNT, 4),
         (header::STREAM_COUNT, 4),
         (header::FIRST_POSITION, 8),
@@ -63,13 +63,29 @@ pub(crate) fn forge_header_field(input: &mut Input<'_>, frame: &mut [u8]) {
 pub(crate) fn control(
     kind: ControlKind,
     chain: &Chain,
-    synced_position: Position,
+    (synced_position, settled): (Position, bool),
     salt: Salt,
     offset: ByteOffset,
 ) -> ([u8; layout::CONTROL_FRAME_BYTES], u32) {
     let (position, time, previous) = (chain.position, chain.time, chain.previous);
-    let fields = ControlFields { position, time, synced_position, previous };
+    // A seal that says so does not encode.
+    let settled = settled && kind != ControlKind::Seal;
+    let fields = ControlFields { position, time, synced_position, settled, previous };
     control_frame(kind, fields, salt, offset)
+}
+
+/// A batch of one named checkpoint, or two.
+pub(crate) fn checkpoints(name: u8, at: u64, fields: &CommitFields, salt: Salt) -> Vec<u8> {
+    let mut encoder = BatchEncoder::new();
+    let names = ["a", "b", "projection", "new", "a projection with a longer name"];
+    let places = [name & 15, name >> 4];
+    for place in places.iter().take(1 + usize::from(name & 16 != 0)) {
+        let name = names[usize::from(*place) % names.len()];
+        encoder.checkpoint(name, Position::new(at)).unwrap();
+    }
+    let mut batch = encoder.finish().unwrap();
+    batch.commit(fields, salt);
+    batch.parts().concat()
 }
 
 /// A batch of one event, or two.

@@ -45,7 +45,7 @@ fn read_checkpoint(flags: u8, bytes: &mut [u8]) -> bool {
     let streams: Result<Vec<StreamState<'_>>, _> = found.streams().collect();
     if let Ok(streams) = &streams {
         assert_eq!(streams.len() as u64, found.header().stream_count);
-        let mut again = CheckpointBuilder::new();
+        let mut again = CheckpointBuilder::new(found.checkpoints().map(Result::unwrap));
         streams.iter().for_each(|stream| again.push(stream));
         assert_eq!(again.finish(&found.header().segment), bytes, "one encoding");
     }

@@ -80,7 +80,7 @@ fn frame_seeds() -> Seeds {
 fn segment_seeds() -> Seeds {
     let mut seeds = Seeds::new();
     for (name, file) in golden() {
-        let chosen = ["many", "one", "sealed", "succ", "torn", "forbidden"];
+        let chosen = ["many", "one", "sealed", "succ", "torn", "forbidden", "checkpoints"];
         if !chosen.iter().any(|start| name.starts_with(start)) || file.len() > 8192 {
             continue;
         }
@@ -102,7 +102,7 @@ fn directory_seeds() -> Seeds {
     const BUFFERED: u8 = 5 << 3;
     let at = |place: u16| place.to_le_bytes();
     let [first, frames, page] = [at(0), at(4096), at(4096)];
-    let operations: [(&str, u8, Vec<u8>); 40] = [
+    let operations: [(&str, u8, Vec<u8>); 44] = [
         ("bytes-put", CLOSED, [&[0, 1], &frames[..], &[2, 7, 7]].concat()),
         ("magic-of-another-kind", CLOSED, [&[0, 1], &first[..], &[2, 7, 7]].concat()),
         ("bit-flipped", CLOSED, [&[1, 2], &frames[..], &[0]].concat()),
@@ -137,6 +137,18 @@ fn directory_seeds() -> Seeds {
         ("batch-behind-the-last-position", CLOSED, vec![12, 1, 7, 2, 0, 13, 1, 3, 0, 3, 0]),
         ("sealed-and-nothing-behind", KILLED, vec![13, 0, 0, 0, 0, 0]),
         ("only-batch-of-a-closed-log", 1 << 3, [&[1, 0], &at(4200)[..], &[0]].concat()),
+        ("checkpoints-behind", KILLED, vec![13, 0, 0x83, 0, 1, 5]),
+        ("checkpoints-that-do-not-rise", KILLED, vec![13, 0, 0x83, 0, 1, 5, 13, 0, 0x83, 0, 1, 5]),
+        (
+            "checkpoints-and-a-settled-close-in-a-new-log",
+            1 << 3,
+            vec![13, 0, 0x83, 0, 0x12, 5, 13, 0, 0x41, 0, 0, 0],
+        ),
+        (
+            "checkpoints-lost-in-front-of-a-settled-close",
+            1 << 3,
+            [&[13, 0, 0x83, 0, 0x12, 5, 13, 0, 0x41, 0, 0, 0, 1, 0], &at(4400)[..], &[0]].concat(),
+        ),
         ("stream-named-twice", KILLED, vec![13, 0, 3, 0, 0x33, 0]),
         ("stream-with-a-version-left-out", KILLED, vec![13, 0, 3, 0, 3, 1]),
         ("last-frame-with-flags", KILLED, vec![10, 0, 4, 2, 1, 1]),

@@ -1,4 +1,7 @@
 //! `quipu export`: the log as JSON lines, one batch a line, as `import` takes them.
+//!
+//! Named checkpoints are left out, and that is said: a line is a batch of events, and who imports them
+//! into another log has projections of its own.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -9,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::json::{EventOut, time_out};
+use crate::number::counted;
 use crate::open::open_for_reading;
 use crate::outcome::Outcome;
 
@@ -23,6 +27,11 @@ pub fn run(directory: &Path, output: Option<&Path>) -> anyhow::Result<Outcome> {
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         None => write_batches(&log, BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock()))?,
+    }
+    let checkpoints = log.checkpoints().len() as u64;
+    if checkpoints > 0 {
+        let checkpoints = counted(checkpoints, "named checkpoint", "named checkpoints");
+        eprintln!("{checkpoints} of the log are not exported");
     }
     Ok(outcome)
 }

@@ -36,7 +36,7 @@ enum Command {
     /// Appends JSON lines to a log, one batch a line; said again, it goes on where it stopped.
     #[command(after_help = LINE_FORMAT)]
     Import(ImportArguments),
-    /// Writes a log as JSON lines, one batch a line, as import takes them.
+    /// Writes a log as JSON lines, one batch a line, as import takes them. Named checkpoints are not in it.
     Export {
         #[command(flatten)]
         log: LogDirectory,

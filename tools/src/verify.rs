@@ -6,14 +6,16 @@
 //!
 //! The walk goes from segment 0, frame by frame: every header, every checksum, every link from frame
 //! to frame and from seal to segment header, every rule of a body, positions without a gap, commit
-//! times and synced positions that do not run backwards, every stream's versions dense from 0. A seal
+//! times and synced positions that do not run backwards, every stream's versions dense from 0, named
+//! checkpoints that rise. A seal
 //! that is missing, but named by the next header, counts as written. X is the first place where no
 //! frame stands that follows, and P the position there.
 //!
 //! | at X | at or behind X | verdict |
 //! |---|---|---|
 //! | anything | a frame header or segment header that verifies, with a synced position above P | damage |
-//! | a frame or header whose checksums are right and that breaks a rule, of its own or of its streams' versions | anything | damage |
+//! | anything | behind X, a frame header that verifies and is settled | damage |
+//! | a frame or header whose checksums are right and that breaks a rule, of its own or of its streams' versions or checkpoints | anything | damage |
 //! | a file of another length than its header says, or of none that a segment has | anything | damage |
 //! | no file | an activated segment; for segment 0, any other | damage |
 //! | no file, and a seal in front | anything | damage |
@@ -22,7 +24,7 @@
 //! | nothing written | nothing written | clean end |
 //! | anything else | anything else | torn tail: legal |
 //!
-//! The synced position alone tells damage from a torn tail, unless a crash cannot have done it at all:
+//! What had been synced alone tells damage from a torn tail, unless a crash cannot have done it at all:
 //! all below it was durable when it was written. That a segment is sealed or followed by an activated
 //! one proves nothing of the contents in front, nor does a whole frame at X that does not follow: it may
 //! be stale. The mark that a recovery stores where it zeroes a tail is a torn tail like any other.
@@ -170,6 +172,7 @@ fn report(
         seals_missing: totals.seals_missing.clone(),
         batches: totals.batches,
         events: walk.position().as_u64(),
+        checkpoints: walk.checkpoints(),
         streams: walk.stream_count(),
         bytes: totals.bytes,
         first_commit_nanos: totals.first_commit.map(u64::from),

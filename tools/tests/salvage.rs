@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fastrand::Rng;
 use original::{Contents, Original, OriginalBatch};
-use quipu::{Batch, Durability, Event, Log};
+use quipu::{Batch, Durability, Event, Log, Position};
 use quipu_format::SegmentHeader;
 use quipu_tools::salvage::{Report, Request, SalvageError, salvage};
 use quipu_tools::verify::{Tail, VerifyError, verify};
@@ -425,4 +425,40 @@ fn what_a_device_has_put_in_the_wrong_place_or_brought_back_is_left_out() {
         println!("{} variants: {counts:?}", all.len());
         assert!(counts.brought_back <= all.len() / 20, "{counts:?}");
     }
+}
+
+#[test]
+fn named_checkpoints_go_over_to_the_new_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    let log = options().segment_bytes(16 << 10).open(&old).unwrap();
+    for number in 1..=40 {
+        let event = Event::new("T", vec![number as u8; 600]);
+        let batch = Batch::new().checkpoint("often", Position::new(number));
+        let batch = if number == 7 { batch.checkpoint("once", Position::new(70)) } else { batch };
+        log.append(if number % 3 == 0 { batch } else { batch.event("s", event) }).unwrap();
+    }
+    log.close().unwrap();
+    // The frame of a batch in the middle is lost.
+    let mut files = Files::of(&old);
+    let name = files.segments()[0].clone();
+    files.segment(&name)[4096 + 1000] ^= 1;
+    std::fs::remove_dir_all(&old).unwrap();
+    std::fs::create_dir(&old).unwrap();
+    files.write_to(&old);
+    let request = Request {
+        directory: old,
+        to: Some(new.clone()),
+        dry_run: false,
+        log_id: None,
+        segment_bytes: None,
+    };
+    let report = salvage(&request).unwrap();
+    assert!(!report.ok && report.written, "{report}");
+    let told = |(name, at): (&str, u64)| (name.to_owned(), at);
+    assert!(report.checkpoints.into_iter().eq([("often", 40), ("once", 70)].map(told)));
+    let log = Log::open(&new).unwrap();
+    assert_eq!(log.checkpoint("often"), Some(Position::new(40)));
+    assert_eq!(log.checkpoint("once"), Some(Position::new(70)));
+    assert_eq!(log.end().as_u64(), report.events);
 }

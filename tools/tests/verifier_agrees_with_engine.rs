@@ -67,6 +67,12 @@ fn compare(files: &Files, verdicts: &Mutex<Verdicts>) -> Result<(), String> {
                 &(report.segments, report.batches, report.events, report.streams, bytes_cut),
                 &(engine.segments, engine.batches, engine.events, engine.streams, engine.bytes_cut),
             )?;
+            let checkpoints = log.checkpoints();
+            let checkpoints: Vec<_> =
+                checkpoints.iter().map(|(name, at)| (name, at.as_u64())).collect();
+            let verified: Vec<_> =
+                report.checkpoints.iter().map(|(name, at)| (name, *at)).collect();
+            same(&verified, &checkpoints)?;
             same(
                 &(report.seals_missing.len(), report.segments_unfinished, report.synced_position),
                 &(
@@ -92,6 +98,10 @@ fn compare(files: &Files, verdicts: &Mutex<Verdicts>) -> Result<(), String> {
                 Proof::Synced { ref file, offset, synced_position } => {
                     let file = name(file);
                     same(proof, &Proof::Synced { file, offset, synced_position }.to_string())
+                }
+                Proof::Settled { ref file, offset } => {
+                    let file = name(file);
+                    same(proof, &Proof::Settled { file, offset }.to_string())
                 }
                 _ if proof.contains("was durable") => differ(proof, &engine),
                 _ => Ok(()),
@@ -166,7 +176,8 @@ fn rng() -> Rng {
 #[test]
 fn the_verifier_and_the_engine_agree_on_every_damage_to_one_file() {
     let mut rng = rng();
-    let logs = variants::logs();
+    let mut logs = variants::logs();
+    logs.push(variants::with_checkpoints());
     let all: Vec<Variant> = logs.iter().flat_map(|log| variants::single(log, &mut rng)).collect();
     let verdicts = judge(&all);
     println!("{} variants: {verdicts:?}", all.len());
@@ -177,7 +188,8 @@ fn the_verifier_and_the_engine_agree_on_every_damage_to_one_file() {
 #[test]
 fn the_verifier_and_the_engine_agree_on_two_damages_at_once() {
     let mut rng = rng();
-    let logs = variants::logs();
+    let mut logs = variants::logs();
+    logs.push(variants::with_checkpoints());
     let all: Vec<Variant> = (0..500)
         .map(|_| {
             let mut log = logs[rng.usize(..logs.len())].clone();

@@ -1,7 +1,7 @@
-//! The body of a batch's frame, decoded in place: the stream table, then the events.
+//! The body of a batch's frame, decoded in place: the stream table, the events, the checkpoints.
 //!
 //! Owns: [`Body`], [`StreamTable`], [`Events`] and [`Outlines`], [`RecordedEventRef`] and
-//! [`EventOutline`], [`Tags`]. May call: cursor, ids, layout. All borrowed, nothing allocated.
+//! [`EventOutline`], [`Tags`]. May call: cursor, ids, layout, named. All borrowed, nothing allocated.
 //!
 //! [`Body::decode`] is cheap and checks the table's outline only; each event is checked when it is
 //! read, and [`Body::check`] checks all of it, once, when a frame is first met. Who reads a body
@@ -11,6 +11,7 @@ use crate::cursor::{Cursor, Truncated};
 use crate::frame::Frame;
 use crate::ids::EventId;
 use crate::layout::{self, event, streams};
+use crate::named::NamedCheckpoints;
 
 /// Why a body whose checksum is right is not a body: written by a faulty or hostile writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,12 +42,14 @@ pub enum BodyError {
     },
 }
 
-/// A body: the stream table and the events.
+/// A body: the stream table, the events and the named checkpoints.
 #[derive(Debug, Clone, Copy)]
 pub struct Body<'a> {
     streams: StreamTable<'a>,
+    /// The events, and the checkpoints behind them.
     events: &'a [u8],
     event_count: u32,
+    checkpoint_count: u16,
 }
 
 impl<'a> Body<'a> {
@@ -55,7 +58,8 @@ impl<'a> Body<'a> {
     pub fn decode(frame: &Frame<'a>) -> Result<Self, BodyError> {
         let header = &frame.header;
         let (streams, events) = StreamTable::decode(frame.body_bytes(), header.stream_count)?;
-        Ok(Self { streams, events, event_count: header.event_count })
+        let (event_count, checkpoint_count) = (header.event_count, header.checkpoint_count);
+        Ok(Self { streams, events, event_count, checkpoint_count })
     }
 
     /// The distinct streams, in the order of their first events.
@@ -77,9 +81,23 @@ impl<'a> Body<'a> {
         Outlines { rest: self.events, remaining: self.event_count }
     }
 
-    /// Checks every rule: names, order of first use, each event, zeros between them, and that
-    /// nothing is left behind the last. That the names are distinct it takes on trust: telling
-    /// would need memory or time out of proportion, and an index of streams finds it out anyway.
+    /// The named checkpoints, in the order of their names. They stand behind the events, which are
+    /// passed over on the way.
+    pub fn checkpoints(&self) -> Result<NamedCheckpoints<'a>, BodyError> {
+        if self.checkpoint_count == 0 {
+            return Ok(NamedCheckpoints::new(&[], 0));
+        }
+        let mut outlines = self.outlines();
+        for outline in &mut outlines {
+            outline?;
+        }
+        Ok(NamedCheckpoints::new(outlines.rest(), self.checkpoint_count))
+    }
+
+    /// Checks every rule: names, order of first use, each event, each checkpoint, zeros between
+    /// them, and that nothing is left behind the last. That the streams' names are distinct it takes
+    /// on trust: telling would need memory or time out of proportion, and an index of streams finds
+    /// it out anyway.
     pub fn check(&self) -> Result<(), BodyError> {
         self.streams.check()?;
         let mut used = 0;
@@ -94,7 +112,11 @@ impl<'a> Body<'a> {
         if used != self.streams.count {
             return Err(BodyError::Field { field: "stream count", found: u64::from(used) });
         }
-        if !events.rest().is_empty() {
+        let mut checkpoints = NamedCheckpoints::new(events.rest(), self.checkpoint_count);
+        for found in &mut checkpoints {
+            found?;
+        }
+        if !checkpoints.rest().is_empty() {
             return Err(BodyError::NotZero { field: "bytes behind the last event" });
         }
         Ok(())
@@ -471,6 +493,6 @@ impl<'a> Iterator for TagIter<'a> {
     }
 }
 
-fn zeros(bytes: &[u8], field: &'static str) -> Result<(), BodyError> {
+pub(crate) fn zeros(bytes: &[u8], field: &'static str) -> Result<(), BodyError> {
     if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(BodyError::NotZero { field }) }
 }

@@ -1,4 +1,4 @@
-//! Control frames, which hold no events: seal, close, mark; and how kinds of frames are told apart.
+//! Control frames, which hold nothing: seal, close, mark; and how kinds of frames are told apart.
 //!
 //! Owns: [`FrameKind`], [`ControlKind`], [`ControlFields`], [`control_frame`]. May call: checksum,
 //! frame, ids, layout.
@@ -11,13 +11,15 @@ use crate::layout::{self, header};
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FrameKind {
-    /// One batch.
+    /// One batch: events, and perhaps named checkpoints.
     Batch,
-    /// A frame without events.
+    /// A batch without events: named checkpoints alone.
+    Checkpoints,
+    /// A frame without a body.
     Control(ControlKind),
 }
 
-/// What a frame without events says.
+/// What a frame without a body says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ControlKind {
     /// The last frame of a sealed segment.
@@ -37,6 +39,7 @@ impl FrameKind {
             Self::Control(ControlKind::Seal) => 2,
             Self::Control(ControlKind::Close) => 3,
             Self::Control(ControlKind::Mark) => 4,
+            Self::Checkpoints => 5,
         }
     }
 
@@ -48,6 +51,7 @@ impl FrameKind {
             2 => Some(Self::Control(ControlKind::Seal)),
             3 => Some(Self::Control(ControlKind::Close)),
             4 => Some(Self::Control(ControlKind::Mark)),
+            5 => Some(Self::Checkpoints),
             _ => None,
         }
     }
@@ -67,6 +71,8 @@ pub fn control_frame(
     let header = FrameHeader {
         frame_bytes: layout::CONTROL_FRAME_BYTES as u32,
         kind: FrameKind::Control(kind),
+        settled: fields.settled,
+        checkpoint_count: 0,
         event_count: 0,
         stream_count: 0,
         first_position: fields.position,
@@ -93,6 +99,8 @@ pub struct ControlFields {
     pub time: CommitTime,
     /// All below is durable.
     pub synced_position: Position,
+    /// All in front is durable. A seal never says so: it is made again from what others say.
+    pub settled: bool,
     /// The commit checksum of the frame before, or the checksum of the segment's header.
     pub previous: u32,
 }

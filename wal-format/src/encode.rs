@@ -1,19 +1,22 @@
 //! Encoding a batch: body and body checksum by the caller, the rest by the writer.
 //!
 //! Owns: [`BatchEncoder`] (the caller's half) and [`EncodedBatch`] (what goes to the writer, and is
-//! completed by [`EncodedBatch::commit`]). May call: checksum, frame, ids, layout.
+//! completed by [`EncodedBatch::commit`]). May call: checksum, frame, ids, layout, named.
 //!
 //! What only the commit decides (position, time, versions, chain) stands outside the body, so that
 //! the writer's work does not grow with the payload. Until `commit` has run, the header is zero, the
 //! versions are no versions and the trailer has no magic: a half-made encoding never decodes.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::body::StreamTable;
 use crate::checksum::{Salt, body_checksum};
 use crate::frame::{FrameHeader, FrameKind, encode_trailer};
 use crate::ids::{ByteOffset, CommitTime, EventId, Position, Version};
-use crate::layout::{self, event, header, streams, trailer, versions};
+use crate::layout::{self, event, header, named, streams, trailer, versions};
+use crate::named::{NamedCheckpoints, record_bytes};
 
 /// One event as the caller gives it.
 #[derive(Debug, Clone, Copy)]
@@ -64,9 +67,20 @@ pub enum EncodeError {
         /// The first such stream.
         index: u32,
     },
-    /// A batch needs an event.
-    #[error("the batch has no events")]
+    /// A batch needs an event or a named checkpoint.
+    #[error("the batch has neither events nor checkpoints")]
     Empty,
+    /// One checkpoint was to be set to two positions.
+    #[error("one checkpoint is given as {first} and as {second}")]
+    CheckpointTwice {
+        /// The position given first.
+        first: Position,
+        /// The one that differs.
+        second: Position,
+    },
+    /// More checkpoints than a frame can have.
+    #[error("the batch has more than {} checkpoints", u16::MAX)]
+    CheckpointsTooMany,
 }
 
 /// Builds a body event by event.
@@ -89,6 +103,9 @@ pub struct BatchEncoder {
     event_count: u32,
     /// Number of streams with events.
     streams_used: u32,
+    /// In the order in which they are written.
+    checkpoints: BTreeMap<Box<str>, Position>,
+    checkpoint_bytes: usize,
 }
 
 /// Room made for a batch at first: a small event fits, and a large one asks for its own.
@@ -123,6 +140,7 @@ impl BatchEncoder {
         };
         layout::CONTROL_FRAME_BYTES
             + table_bytes
+            + self.checkpoint_bytes
             + (self.frame.len() - self.events_at)
             + self.stream_count as usize * versions::ENTRY_BYTES
     }
@@ -239,18 +257,57 @@ impl BatchEncoder {
         Ok(())
     }
 
+    /// Sets the named checkpoint `name` to `position`. The same twice is one. On an error the batch is
+    /// as before.
+    pub fn checkpoint(&mut self, name: &str, position: Position) -> Result<(), EncodeError> {
+        check_length("checkpoint name", name.len(), 1, named::NAME_BYTES_MAX)?;
+        match self.checkpoints.get(name) {
+            Some(first) if *first == position => return Ok(()),
+            Some(first) => {
+                return Err(EncodeError::CheckpointTwice { first: *first, second: position });
+            }
+            None => {}
+        }
+        if self.checkpoints.len() >= usize::from(u16::MAX) {
+            return Err(EncodeError::CheckpointsTooMany);
+        }
+        let more = record_bytes(name.len());
+        self.check_room(more)?;
+        self.checkpoint_bytes += more;
+        self.checkpoints.insert(name.into(), position);
+        Ok(())
+    }
+
+    /// Number of named checkpoints so far.
+    #[must_use]
+    pub fn checkpoint_count(&self) -> usize {
+        self.checkpoints.len()
+    }
+
     /// Ends the body and computes its checksum.
     pub fn finish(self) -> Result<EncodedBatch, EncodeError> {
-        if self.event_count == 0 {
+        if self.event_count == 0 && self.checkpoints.is_empty() {
             return Err(EncodeError::Empty);
         }
         if self.streams_used != self.stream_count {
             return Err(EncodeError::StreamUnused { index: self.streams_used });
         }
         let frame_bytes = self.frame_bytes() as u32;
-        let Self { mut frame, events_at, ends, names, stream_count, event_count, .. } = self;
+        let checkpoint_count = self.checkpoints.len() as u16;
+        let Self { mut frame, mut events_at, ends, names, stream_count, event_count, .. } = self;
+        if stream_count == 0 {
+            frame.resize(header::BYTES, 0);
+            events_at = header::BYTES;
+        }
+        let checkpoints_at = frame.len();
+        for (name, position) in &self.checkpoints {
+            frame.extend_from_slice(&position.as_u64().to_le_bytes());
+            frame.extend_from_slice(&(name.len() as u16).to_le_bytes());
+            frame.extend_from_slice(name.as_bytes());
+            frame.resize(checkpoints_at + layout::aligned(frame.len() - checkpoints_at), 0);
+        }
         let (head, body_checksum) = match stream_count {
-            1 => (Vec::new(), body_checksum(&[frame.get(header::BYTES..).unwrap_or(&[])])),
+            0 | 1 => (Vec::new(), body_checksum(&[frame.get(header::BYTES..).unwrap_or(&[])])),
             _ => {
                 let mut head =
                     Vec::with_capacity(header::BYTES + layout::aligned(ends.len() + names.len()));
@@ -272,10 +329,12 @@ impl BatchEncoder {
             head,
             frame,
             events_at,
+            checkpoints_at,
             versions_at,
             body_checksum,
             event_count,
             stream_count,
+            checkpoint_count,
             frame_bytes,
         })
     }
@@ -312,16 +371,19 @@ fn fixed_part(
 /// A batch whose body is final, and whose header and trailer only the commit can fill in.
 #[derive(Debug, Clone)]
 pub struct EncodedBatch {
-    /// Of several streams: room for the header, then their table. Of one stream: empty.
+    /// Of several streams: room for the header, then their table. Else: empty.
     head: Vec<u8>,
-    /// Of one stream: the whole frame. Of several: what `events_at` says, then the rest.
+    /// Of several streams: what `events_at` says, then the rest. Else: the whole frame.
     frame: Vec<u8>,
-    /// Where the events begin in `frame`; behind them, room for versions and trailer.
+    /// Where the events begin in `frame`; behind them the checkpoints, and room for versions and
+    /// trailer.
     events_at: usize,
+    checkpoints_at: usize,
     versions_at: usize,
     body_checksum: u32,
     event_count: u32,
     stream_count: u32,
+    checkpoint_count: u16,
     frame_bytes: u32,
 }
 
@@ -336,6 +398,8 @@ pub struct CommitFields {
     pub commit_time: CommitTime,
     /// All below is durable.
     pub synced_position: Position,
+    /// All in front is durable: every frame, and the header of this segment.
+    pub settled: bool,
     /// The commit checksum of the frame before, or the checksum of the segment's header.
     pub previous: u32,
 }
@@ -359,6 +423,18 @@ impl EncodedBatch {
         self.stream_count
     }
 
+    /// Number of named checkpoints.
+    #[must_use]
+    pub const fn checkpoint_count(&self) -> u16 {
+        self.checkpoint_count
+    }
+
+    /// The named checkpoints, in the order of their names.
+    pub fn checkpoints(&self) -> NamedCheckpoints<'_> {
+        let bytes = self.frame.get(self.checkpoints_at..self.versions_at).unwrap_or(&[]);
+        NamedCheckpoints::new(bytes, self.checkpoint_count)
+    }
+
     /// The distinct streams' names.
     #[must_use]
     pub fn streams(&self) -> StreamTable<'_> {
@@ -367,7 +443,7 @@ impl EncodedBatch {
 
     /// For each event, the index of its stream.
     pub fn event_streams(&self) -> impl Iterator<Item = u32> {
-        let mut rest = self.frame.get(self.events_at..self.versions_at).unwrap_or(&[]);
+        let mut rest = self.frame.get(self.events_at..self.checkpoints_at).unwrap_or(&[]);
         core::iter::from_fn(move || {
             let length = u32::from_le_bytes(*rest.first_chunk()?) as usize;
             let stream = u32::from_le_bytes(*rest.get(event::STREAM..)?.first_chunk()?);
@@ -407,7 +483,9 @@ impl EncodedBatch {
     pub fn commit(&mut self, fields: &CommitFields, salt: Salt) -> u32 {
         let header = FrameHeader {
             frame_bytes: self.frame_bytes,
-            kind: FrameKind::Batch,
+            kind: if self.event_count > 0 { FrameKind::Batch } else { FrameKind::Checkpoints },
+            settled: fields.settled,
+            checkpoint_count: self.checkpoint_count,
             event_count: self.event_count,
             stream_count: self.stream_count,
             first_position: fields.first_position,

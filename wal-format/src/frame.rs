@@ -12,7 +12,7 @@ use crate::checksum::{Salt, body_checksum, commit_checksum};
 pub use crate::control::{ControlFields, ControlKind, FrameKind, control_frame};
 use crate::cursor::{Cursor, Truncated};
 use crate::ids::{ByteOffset, CommitTime, Position, Version};
-use crate::layout::{self, event, header, trailer, versions};
+use crate::layout::{self, event, header, named, trailer, versions};
 use crate::versions::FirstVersions;
 
 /// The begin header of a frame.
@@ -22,11 +22,16 @@ pub struct FrameHeader {
     pub frame_bytes: u32,
     /// What the frame is.
     pub kind: FrameKind,
-    /// Number of events; 0 in a control frame.
+    /// When this frame was written, all in front of it was on the device: every frame, and every
+    /// segment header that is not behind it. Never in a seal.
+    pub settled: bool,
+    /// Number of named checkpoints; 0 in a control frame.
+    pub checkpoint_count: u16,
+    /// Number of events; 0 in a frame that is no batch.
     pub event_count: u32,
-    /// Number of distinct streams; 0 in a control frame.
+    /// Number of distinct streams; 0 in a frame that is no batch.
     pub stream_count: u32,
-    /// The first event's position; in a control frame the position of the next event.
+    /// The first event's position; without events the position of the next one.
     pub first_position: Position,
     /// When the batch was committed.
     pub commit_time: CommitTime,
@@ -147,6 +152,8 @@ impl FrameHeader {
         };
         put(header::LENGTH, &self.frame_bytes.to_le_bytes());
         put(header::KIND, &[self.kind.as_u8()]);
+        put(header::FLAGS, &[if self.settled { header::FLAG_SETTLED } else { 0 }]);
+        put(header::CHECKPOINT_COUNT, &self.checkpoint_count.to_le_bytes());
         put(header::EVENT_COUNT, &self.event_count.to_le_bytes());
         put(header::STREAM_COUNT, &self.stream_count.to_le_bytes());
         put(header::FIRST_POSITION, &self.first_position.as_u64().to_le_bytes());
@@ -186,7 +193,7 @@ impl FrameHeader {
         }
         let fields = Cursor::new(bytes).bytes(header::CHECKSUM, "frame header")?;
         let flags = cursor.u8("frame flags")?;
-        let reserved = cursor.u16("reserved bytes")?;
+        let checkpoint_count = cursor.u16("checkpoint count")?;
         let event_count = cursor.u32("event count")?;
         let stream_count = cursor.u32("stream count")?;
         let first_position = Position::new(cursor.u64("first position")?);
@@ -201,15 +208,14 @@ impl FrameHeader {
         let Some(kind) = FrameKind::from_u8(kind_byte) else {
             return Err(FrameError::Field { field: "frame kind", found: u64::from(kind_byte) });
         };
-        if flags != 0 {
+        if flags & !header::FLAG_SETTLED != 0 {
             return Err(FrameError::Field { field: "frame flags", found: u64::from(flags) });
-        }
-        if reserved != 0 {
-            return Err(FrameError::Field { field: "reserved bytes", found: u64::from(reserved) });
         }
         let header = Self {
             frame_bytes,
             kind,
+            settled: flags & header::FLAG_SETTLED != 0,
+            checkpoint_count,
             event_count,
             stream_count,
             first_position,
@@ -234,30 +240,34 @@ impl FrameHeader {
         {
             return field("frame length", u64::from(self.frame_bytes));
         }
-        match self.kind {
-            FrameKind::Batch => {
-                if self.event_count == 0 {
-                    return field("event count", 0);
-                }
-                if self.stream_count == 0 || self.stream_count > self.event_count {
-                    return field("stream count", u64::from(self.stream_count));
-                }
-                // So that a reader may make room for that many events.
-                let most = (length as u64 - least) / event::BYTES_MIN as u64;
-                if u64::from(self.event_count) > most {
-                    return field("event count", u64::from(self.event_count));
-                }
+        let has_events = self.kind == FrameKind::Batch;
+        if (self.event_count > 0) != has_events {
+            return field("event count", u64::from(self.event_count));
+        }
+        if self.stream_count > self.event_count || (self.stream_count > 0) != has_events {
+            return field("stream count", u64::from(self.stream_count));
+        }
+        // So that a reader may make room for that many.
+        let room = length as u64 - least;
+        let needed = u64::from(self.event_count) * event::BYTES_MIN as u64;
+        if needed > room {
+            return field("event count", u64::from(self.event_count));
+        }
+        let needed = u64::from(self.checkpoint_count) * named::BYTES_MIN as u64;
+        let checkpoints_fit = match self.kind {
+            FrameKind::Batch => true,
+            FrameKind::Checkpoints => self.checkpoint_count > 0,
+            FrameKind::Control(_) => self.checkpoint_count == 0,
+        };
+        if !checkpoints_fit || needed > room {
+            return field("checkpoint count", u64::from(self.checkpoint_count));
+        }
+        if let FrameKind::Control(kind) = self.kind {
+            if length != layout::CONTROL_FRAME_BYTES {
+                return field("frame length", u64::from(self.frame_bytes));
             }
-            FrameKind::Control(_) => {
-                if self.event_count != 0 {
-                    return field("event count", u64::from(self.event_count));
-                }
-                if self.stream_count != 0 {
-                    return field("stream count", u64::from(self.stream_count));
-                }
-                if length != layout::CONTROL_FRAME_BYTES {
-                    return field("frame length", u64::from(self.frame_bytes));
-                }
+            if self.settled && kind == ControlKind::Seal {
+                return field("frame flags", u64::from(header::FLAG_SETTLED));
             }
         }
         if self.first_position.as_u64().checked_add(u64::from(self.event_count)).is_none() {
@@ -286,7 +296,7 @@ impl FrameHeader {
 /// let salt = Salt::new(LogId::from_bytes([1; 16]), SegmentSeq::ZERO);
 /// let (at, position) = (ByteOffset::new(4096), Position::new(7));
 /// let fields = ControlFields {
-///     position, time: CommitTime::ZERO, synced_position: position, previous: 0,
+///     position, time: CommitTime::ZERO, synced_position: position, settled: true, previous: 0,
 /// };
 /// let (bytes, _) = control_frame(ControlKind::Mark, fields, salt, at);
 /// let front = FrameFront::decode(&bytes, salt, at)?.expect("a frame stands here");

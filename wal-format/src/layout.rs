@@ -65,10 +65,10 @@ pub mod header {
     pub const KIND: usize = LENGTH + 4;
     /// Offset of the flags, u8; bit 0 is reserved for a compressed body.
     pub const FLAGS: usize = KIND + 1;
-    /// Offset of two zero bytes.
-    pub const RESERVED: usize = FLAGS + 1;
+    /// Offset of the number of named checkpoints, u16.
+    pub const CHECKPOINT_COUNT: usize = FLAGS + 1;
     /// Offset of the number of events, u32.
-    pub const EVENT_COUNT: usize = RESERVED + 2;
+    pub const EVENT_COUNT: usize = CHECKPOINT_COUNT + 2;
     /// Offset of the number of distinct streams, u32.
     pub const STREAM_COUNT: usize = EVENT_COUNT + 4;
     /// Offset of the first event's position, u64; without events, the position of the next one.
@@ -84,6 +84,9 @@ pub mod header {
     pub const CHECKSUM: usize = PREVIOUS + 4;
     /// Size of the header.
     pub const BYTES: usize = CHECKSUM + 4;
+
+    /// Flag: when the frame was written, all in front of it was on the device.
+    pub const FLAG_SETTLED: u8 = 2;
 
     const _: () = assert!(BYTES == 48 && BYTES.is_multiple_of(super::ALIGNMENT));
 }
@@ -160,6 +163,24 @@ pub mod event {
     const _: () = assert!(FIXED_BYTES == 16 && FIXED_BYTES.is_multiple_of(super::ALIGNMENT));
 }
 
+/// One named checkpoint in a body, behind the events.
+pub mod named {
+    /// Offset of the position, u64.
+    pub const POSITION: usize = 0;
+    /// Offset of the name's length, u16.
+    pub const NAME_LENGTH: usize = POSITION + 8;
+    /// Size of the fixed part. Then: the name, zeros to a multiple of 8.
+    pub const FIXED_BYTES: usize = NAME_LENGTH + 2;
+
+    /// Size of the smallest checkpoint: a name of one byte, padded.
+    pub const BYTES_MIN: usize = super::aligned(FIXED_BYTES + 1);
+
+    /// Longest name in bytes.
+    pub const NAME_BYTES_MAX: usize = 1024;
+
+    const _: () = assert!(FIXED_BYTES == 10 && BYTES_MIN == 16);
+}
+
 /// The sidecar: the index of one sealed segment, in a file beside it.
 pub mod sidecar {
     /// First eight bytes of every sidecar.
@@ -185,10 +206,10 @@ pub mod sidecar {
     pub const SEAL_END: usize = END_POSITION + 8;
     /// Offset of the seal's commit checksum, u32.
     pub const SEAL_CHECKSUM: usize = SEAL_END + 8;
-    /// Offset of four zero bytes.
-    pub const RESERVED: usize = SEAL_CHECKSUM + 4;
+    /// Offset of the number of named checkpoints, u32.
+    pub const CHECKPOINT_COUNT: usize = SEAL_CHECKSUM + 4;
     /// Offset of the number of batches, u64.
-    pub const BATCH_COUNT: usize = RESERVED + 4;
+    pub const BATCH_COUNT: usize = CHECKPOINT_COUNT + 4;
     /// Offset of the number of distinct streams, u64.
     pub const STREAM_COUNT: usize = BATCH_COUNT + 8;
     /// Offset of the number of distinct tags, u64.
@@ -201,7 +222,7 @@ pub mod sidecar {
     pub const BYTES: usize = SECTIONS + SECTION_COUNT * section::BYTES;
 
     /// Number of sections.
-    pub const SECTION_COUNT: usize = 8;
+    pub const SECTION_COUNT: usize = 9;
 
     /// One entry of the table of sections.
     pub mod section {
@@ -263,7 +284,7 @@ pub mod sidecar {
         pub const NAMES_PER_BLOCK: usize = 24;
     }
 
-    const _: () = assert!(BYTES == 232 && BYTES.is_multiple_of(super::ALIGNMENT));
+    const _: () = assert!(BYTES == 248 && BYTES.is_multiple_of(super::ALIGNMENT));
 }
 
 /// The checkpoint of the streams: all of them as they were at the end of a sealed segment.
@@ -295,10 +316,12 @@ pub mod checkpoint {
     pub const STREAM_COUNT: usize = RECORDS_CHECKSUM + 4;
     /// Offset of the file's length, u64.
     pub const LENGTH: usize = STREAM_COUNT + 8;
+    /// Offset of the number of named checkpoints, u64.
+    pub const CHECKPOINT_COUNT: usize = LENGTH + 8;
     /// Size of the header. The records stand behind it.
-    pub const BYTES: usize = LENGTH + 8;
+    pub const BYTES: usize = CHECKPOINT_COUNT + 8;
 
-    const _: () = assert!(BYTES == 80 && BYTES.is_multiple_of(super::ALIGNMENT));
+    const _: () = assert!(BYTES == 88 && BYTES.is_multiple_of(super::ALIGNMENT));
 }
 
 /// Size of a frame without body: a seal, a close or a mark.

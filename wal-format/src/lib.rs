@@ -13,7 +13,8 @@
 //! | [`checksum`] | CRC32C and how it is bound to log, segment and offset |
 //! | [`segment`] | the segment header |
 //! | [`frame`] | begin header, commit trailer |
-//! | [`control`] | frames without events: seal, close, mark |
+//! | [`control`] | frames without a body: seal, close, mark |
+//! | [`named`] | the named checkpoints of a batch |
 //! | [`versions`] | the streams' versions, between body and trailer |
 //! | [`glance`] | a look at a header without its checksum |
 //! | [`body`] | the stream table and the events of a batch, decoded |
@@ -42,6 +43,7 @@ pub mod frame;
 pub mod glance;
 pub mod ids;
 pub mod layout;
+pub mod named;
 pub mod scan;
 pub mod segment;
 pub mod sidecar;
@@ -57,6 +59,7 @@ pub use encode::{BatchEncoder, CommitFields, EncodeError, EncodedBatch, EventFie
 pub use frame::{Frame, FrameError, FrameFront, FrameHeader};
 pub use glance::HeaderGlance;
 pub use ids::{ByteOffset, CommitTime, EventId, LogId, Position, SegmentSeq, Version};
+pub use named::{NamedCheckpoint, NamedCheckpoints};
 pub use scan::{Chain, Evidence, Step, find_evidence, find_header};
 pub use segment::{Predecessor, SegmentHeader, SegmentHeaderError};
 pub use versions::FirstVersions;

@@ -123,6 +123,7 @@ impl Chain {
             position: self.position,
             time: next.created_at,
             synced_position: next.synced_position,
+            settled: false,
             previous: self.previous,
         };
         let (bytes, found) = control_frame(ControlKind::Seal, fields, salt, offset);
@@ -147,17 +148,20 @@ pub enum Step<'a> {
     Bad(FrameError),
 }
 
-/// A frame header that verifies somewhere behind a bad frame.
+/// What the frame headers say that verify at a bad frame or somewhere behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
-    /// Where it stands.
+    /// Where the one with the highest synced position stands.
     pub offset: ByteOffset,
-    /// Its synced position: all below was durable when it was written.
+    /// That: all below was durable when it was written.
     pub synced_position: Position,
+    /// Where the last one stands that is settled: all in front of it was durable when it was
+    /// written. It says nothing of what stands in its own place.
+    pub settled_at: Option<ByteOffset>,
 }
 
 /// Searches `bytes`, a segment's contents from `from` on, for frame headers that verify at their
-/// place, and gives the one with the highest synced position.
+/// place, and gives the highest synced position and the last settled frame.
 ///
 /// A header stands under a checksum of its own, so it is evidence whatever became of its body.
 /// Reads every multiple of 8 once; the checksum is computed only where the first eight bytes could
@@ -167,9 +171,14 @@ pub fn find_evidence(bytes: &[u8], salt: Salt, from: ByteOffset) -> Option<Evide
     let mut best: Option<Evidence> = None;
     let (mut rest, mut from) = (bytes, from);
     while let Some((offset, found)) = find_header(rest, salt, from) {
-        if best.is_none_or(|best| best.synced_position < found.synced_position) {
-            best = Some(Evidence { offset, synced_position: found.synced_position });
-        }
+        let before = best.and_then(|best| best.settled_at);
+        let settled_at = if found.settled { Some(offset) } else { before };
+        let synced_position = found.synced_position;
+        let highest = best.filter(|best| best.synced_position >= synced_position);
+        best = Some(match highest {
+            Some(highest) => Evidence { settled_at, ..highest },
+            None => Evidence { offset, synced_position, settled_at },
+        });
         let behind = offset.plus(layout::ALIGNMENT as u64);
         let passed = usize::try_from(behind.as_u64() - from.as_u64()).unwrap_or(usize::MAX);
         rest = rest.get(passed..).unwrap_or(&[]);
@@ -203,12 +212,13 @@ pub fn find_header(
     None
 }
 
-/// A cheap look at the first eight bytes: length, kind, flags and two zeros.
+/// A cheap look at the first eight bytes: length, kind and flags.
 fn could_begin_header(bytes: &[u8]) -> bool {
     let Some(word) = bytes.first_chunk().map(|word| u64::from_le_bytes(*word)) else {
         return false;
     };
     let length = word & 0xffff_ffff;
-    let (kind, rest) = ((word >> 32) & 0xff, word >> 40);
-    (1..=4).contains(&kind) && rest == 0 && length != 0 && length.is_multiple_of(8)
+    let (kind, flags) = ((word >> 32) & 0xff, (word >> 40) & 0xff);
+    let is_frame = (1..=5).contains(&kind) && flags & !u64::from(header::FLAG_SETTLED) == 0;
+    is_frame && length != 0 && length.is_multiple_of(8)
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{TestEvent, TestSegment, fix_frame, put_u32, put_u64, rich_batch};
+use common::{TestEvent, TestSegment, fix_frame, golden, put_u32, put_u64, rich_batch};
 use quipu_format::frame::{ControlFields, control_frame};
 use quipu_format::layout::{header, segment};
 use quipu_format::{
@@ -252,6 +252,7 @@ fn evidence_is_found_at_the_very_end_and_not_in_the_header_block() {
         position: Position::new(9),
         time: CommitTime::ZERO,
         synced_position: Position::new(9),
+        settled: true,
         previous: 0,
     };
     let (forged, _) = control_frame(ControlKind::Mark, fields, salt, at);
@@ -261,6 +262,23 @@ fn evidence_is_found_at_the_very_end_and_not_in_the_header_block() {
         find_evidence(&segment.bytes, salt, ByteOffset::ZERO).map(|e| e.offset),
         Some(found.offset)
     );
+}
+
+#[test]
+fn the_last_settled_frame_is_found() {
+    let mut segment = golden::checkpoints();
+    segment.seal();
+    let (from, salt) = (segment.frames[1].0, segment.salt);
+    let look = |bytes: &[u8], from: usize| {
+        find_evidence(&bytes[from..], salt, ByteOffset::new(from as u64)).unwrap().settled_at
+    };
+    let close = ByteOffset::new(segment.frames[4].0 as u64);
+    assert_eq!(look(&segment.bytes, from), Some(close), "the seal behind it is not settled");
+    let mut bytes = segment.bytes.clone();
+    bytes[close.as_u64() as usize] ^= 8;
+    let before = ByteOffset::new(segment.frames[3].0 as u64);
+    assert_eq!(look(&bytes, from), Some(before));
+    assert_eq!(look(&bytes, segment.frames[5].0), None);
 }
 
 #[test]

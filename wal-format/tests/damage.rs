@@ -301,6 +301,7 @@ fn fields_at(offset: usize) -> CommitFields {
         first_position: 0_u64.into(),
         commit_time: 0_u64.into(),
         synced_position: 0_u64.into(),
+        settled: false,
         previous: 0,
     }
 }

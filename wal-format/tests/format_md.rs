@@ -5,8 +5,8 @@ mod common;
 
 use common::{TestEvent, TestSegment};
 use quipu_format::layout::{
-    self, FORMAT_VERSION, FRAME_BYTES_MAX, checkpoint, event, header, segment, sidecar, streams,
-    trailer, versions,
+    self, FORMAT_VERSION, FRAME_BYTES_MAX, checkpoint, event, header, named, segment, sidecar,
+    streams, trailer, versions,
 };
 use quipu_format::{
     ByteOffset, FrameHeader, LogId, Salt, SegmentHeader, SegmentHeaderError, SegmentSeq,
@@ -73,7 +73,7 @@ fn the_byte_tables_are_those_of_the_code() {
             ("length", header::LENGTH),
             ("kind", header::KIND),
             ("flags", header::FLAGS),
-            ("reserved", header::RESERVED),
+            ("checkpoint count", header::CHECKPOINT_COUNT),
             ("event count", header::EVENT_COUNT),
             ("stream count", header::STREAM_COUNT),
             ("first position", header::FIRST_POSITION),
@@ -96,6 +96,11 @@ fn the_byte_tables_are_those_of_the_code() {
         trailer::BYTES,
     );
     compare("### 4.1", &[("end", 0)], streams::ENTRY_BYTES);
+    compare(
+        "### 4.3",
+        &[("position", named::POSITION), ("name length", named::NAME_LENGTH)],
+        named::FIXED_BYTES,
+    );
     compare("### 8.1", &[("repair mark", 0)], REPAIR_MARK.len());
     compare(
         "### 4.2",
@@ -125,7 +130,7 @@ fn the_byte_tables_of_derived_files_are_those_of_the_code() {
             ("end position", sidecar::END_POSITION),
             ("seal's end", sidecar::SEAL_END),
             ("seal's checksum", sidecar::SEAL_CHECKSUM),
-            ("reserved", sidecar::RESERVED),
+            ("checkpoint count", sidecar::CHECKPOINT_COUNT),
             ("batch count", sidecar::BATCH_COUNT),
             ("stream count", sidecar::STREAM_COUNT),
             ("tag count", sidecar::TAG_COUNT),
@@ -164,7 +169,7 @@ fn the_byte_tables_of_derived_files_are_those_of_the_code() {
         ],
         sidecar::landmark::BYTES,
     );
-    assert_eq!((sidecar::landmark::EVERY, sidecar::SECTION_COUNT), (64, 8));
+    assert_eq!((sidecar::landmark::EVERY, sidecar::SECTION_COUNT), (64, 9));
     assert_eq!((sidecar::filter::BLOCK_BYTES, sidecar::filter::NAMES_PER_BLOCK), (32, 24));
     assert_eq!((sidecar::FORMAT_VERSION, checkpoint::FORMAT_VERSION), (1, 1));
     compare(
@@ -181,6 +186,7 @@ fn the_byte_tables_of_derived_files_are_those_of_the_code() {
             ("records' checksum", checkpoint::RECORDS_CHECKSUM),
             ("stream count", checkpoint::STREAM_COUNT),
             ("length", checkpoint::LENGTH),
+            ("checkpoint count", checkpoint::CHECKPOINT_COUNT),
         ],
         checkpoint::BYTES,
     );
@@ -206,6 +212,8 @@ fn the_numbers_in_the_text_are_those_of_the_code() {
         ("segment capacity", segment::CAPACITY_MIN, "2^40 in steps of 4096".to_owned()),
         ("frame length", layout::CONTROL_FRAME_BYTES as u64, "2^30".into()),
         ("stream name", 1, streams::NAME_BYTES_MAX.to_string()),
+        ("checkpoint name", 1, named::NAME_BYTES_MAX.to_string()),
+        ("checkpoints in a batch", 0, u16::MAX.to_string()),
         ("event type", 1, event::TYPE_BYTES_MAX.to_string()),
         ("tag", 1, event::TAG_BYTES_MAX.to_string()),
     ] {

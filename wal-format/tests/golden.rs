@@ -35,16 +35,19 @@ fn judge(file: &[u8]) -> String {
     let end = loop {
         let offset = ByteOffset::new(at as u64);
         let evidence = || {
-            find_evidence(&file[at..], salt, offset)
-                .filter(|found| found.synced_position > chain.position)
-                .map(|found| format!("damage, {} was synced", found.synced_position))
+            let found = find_evidence(&file[at..], salt, offset)?;
+            let settled = found.settled_at.filter(|settled| *settled > offset);
+            match found.synced_position > chain.position {
+                true => Some(format!("damage, {} was synced", found.synced_position)),
+                false => settled.map(|at| format!("damage, all in front of {at} was synced")),
+            }
         };
         match chain.step(&file[at..], salt, offset) {
             Step::Frame { frame, chain: behind } => {
                 chain = behind;
                 at += frame.header.frame_bytes as usize;
                 match frame.header.kind {
-                    FrameKind::Batch => batches += 1,
+                    FrameKind::Batch | FrameKind::Checkpoints => batches += 1,
                     FrameKind::Control(ControlKind::Seal) => break "sealed".into(),
                     FrameKind::Control(_) => {}
                 }

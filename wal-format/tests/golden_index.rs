@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use common::{golden, index};
-use quipu_format::sidecar::{Sidecar, SidecarError, StreamCheckpoint};
+use quipu_format::sidecar::{SetCheckpoint, Sidecar, SidecarError, StreamCheckpoint};
 
 fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/index-v1"))
@@ -27,6 +27,7 @@ fn judge(name: &str, file: &[u8]) -> String {
 fn judge_index(name: &str, file: &[u8]) -> Result<String, SidecarError> {
     let expected = match name {
         "long-lists.idx" => index::long_sidecar().0,
+        "checkpoints.idx" => index::sidecar_of(&index::with_checkpoints().bytes).0,
         "empty.idx" => {
             let mut empty = common::TestSegment::first();
             empty.seal();
@@ -54,6 +55,11 @@ fn judge_index(name: &str, file: &[u8]) -> Result<String, SidecarError> {
     for named in sidecar.tags().chain(sidecar.event_types()) {
         said.push(list(named?));
     }
+    for set in sidecar.checkpoints() {
+        let SetCheckpoint { name, position, set_by } = set?;
+        let by = set_by.map_or(String::new(), |at| format!(" by {at}"));
+        said.push(format!("{name} to {position}{by}"));
+    }
     Ok(format!("{} batches; {}", sidecar.header().batch_count, said.join(", ")))
 }
 
@@ -64,6 +70,11 @@ fn judge_checkpoint(file: &[u8]) -> Result<String, SidecarError> {
     for stream in checkpoint.streams() {
         let stream = stream?;
         said.push(format!("{} {} at {}", stream.name, stream.version, stream.position));
+    }
+    for set in checkpoint.checkpoints() {
+        let SetCheckpoint { name, position, set_by } = set?;
+        let by = set_by.map_or(String::new(), |at| format!(" by {at}"));
+        said.push(format!("{name} to {position}{by}"));
     }
     Ok(said.join(", "))
 }

@@ -116,6 +116,12 @@ fn run_body(frame: &Frame<'_>) -> Result<(), BodyError> {
         let _ = body.streams().name(event.stream);
         assert!(event.tags.iter().all(|tag| event.tags.contains(tag)));
     }
+    if let Ok(checkpoints) = body.checkpoints() {
+        let found = checkpoints.clone().take_while(Result::is_ok).count();
+        assert!(found <= usize::from(frame.header.checkpoint_count));
+        assert!(found <= frame.body_bytes().len() / 16, "a checkpoint takes 16 bytes at least");
+        assert!(checkpoints.filter(Result::is_err).count() <= 1, "the first error ends it");
+    }
     for (event, outline) in body.events().zip(body.outlines()) {
         let Ok(event) = event else { break };
         let outline = outline.unwrap();

@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::{LOG_ID, TestEvent, encode, events_of};
-use proptest::collection::vec;
+use common::{LOG_ID, TestEvent, checkpoints_of, encode, encode_with, events_of};
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use quipu_format::frame::{ControlFields, control_frame};
 use quipu_format::{
     BatchEncoder, Body, ByteOffset, CommitFields, CommitTime, ControlKind, EncodeError,
-    EventFields, EventId, Frame, FrameKind, LogId, Position, Predecessor, Salt, SegmentHeader,
-    SegmentSeq, Version,
+    EventFields, EventId, Frame, FrameKind, LogId, NamedCheckpoint, Position, Predecessor, Salt,
+    SegmentHeader, SegmentSeq, Version,
 };
 
 /// Lengths around the places where padding begins and ends.
@@ -38,7 +38,7 @@ fn event() -> impl Strategy<Value = TestEvent> {
 proptest! {
     #[test]
     fn a_batch_decodes_to_what_was_encoded(
-        events in vec(event(), 1..12),
+        events in vec(event(), 0..12),
         log_id in any::<[u8; 16]>(),
         sequence in any::<u64>(),
         offset in any::<u64>(),
@@ -47,10 +47,18 @@ proptest! {
         time in any::<u64>(),
         previous in any::<u32>(),
         version in 0..u64::MAX,
+        checkpoints in btree_map("[a-z\u{f6}]{1,20}", any::<u64>(), 0..5),
+        settled in any::<bool>(),
     ) {
         let salt = Salt::new(LogId::from_bytes(log_id), SegmentSeq::new(sequence));
         let offset = ByteOffset::new(offset);
-        let mut batch = encode(&events);
+        prop_assume!(!events.is_empty() || !checkpoints.is_empty());
+        let named: Vec<(&str, u64)> = checkpoints.iter().map(|(name, at)| (&**name, *at)).collect();
+        let mut batch = encode_with(&events, &named);
+        let given = batch.checkpoints().map(Result::unwrap);
+        let expected =
+            named.iter().map(|(name, at)| NamedCheckpoint { name, position: Position::new(*at) });
+        prop_assert!(given.eq(expected), "the checkpoints given");
         for index in 0..batch.stream_count() {
             let version = version.saturating_sub(u64::from(index));
             batch.set_first_version(index, Version::new(version));
@@ -60,6 +68,7 @@ proptest! {
             first_position: Position::new(first),
             commit_time: CommitTime::new(time),
             synced_position: Position::new(first.saturating_sub(behind)),
+            settled,
             previous,
         };
         let checksum = batch.commit(&fields, salt);
@@ -69,7 +78,10 @@ proptest! {
 
         let frame = Frame::decode(&bytes, salt, offset).unwrap().unwrap();
         prop_assert_eq!(frame.commit_checksum(), checksum);
-        prop_assert_eq!(frame.header.kind, FrameKind::Batch);
+        let kind = if events.is_empty() { FrameKind::Checkpoints } else { FrameKind::Batch };
+        prop_assert_eq!(frame.header.kind, kind);
+        prop_assert_eq!(frame.header.settled, settled);
+        prop_assert_eq!(usize::from(frame.header.checkpoint_count), checkpoints.len());
         prop_assert_eq!(frame.header.frame_bytes, batch.frame_bytes());
         prop_assert_eq!(frame.header.event_count as usize, events.len());
         prop_assert_eq!(frame.header.stream_count, batch.stream_count());
@@ -87,6 +99,7 @@ proptest! {
         let body = Body::decode(&frame).unwrap();
         prop_assert_eq!(body.check(), Ok(()));
         prop_assert_eq!(&events_of(&body), &events);
+        prop_assert!(checkpoints_of(&body).into_iter().eq(checkpoints.clone()));
         let mut first_uses: Vec<&str> = Vec::new();
         for event in &events {
             if !first_uses.contains(&event.stream.as_str()) {
@@ -150,9 +163,11 @@ proptest! {
         time in any::<u64>(),
         previous in any::<u32>(),
         offset in any::<u64>(),
+        settled in any::<bool>(),
     ) {
         let salt = Salt::new(LOG_ID, SegmentSeq::ZERO);
         let fields = ControlFields {
+            settled: settled && kind != ControlKind::Seal,
             position: Position::new(position),
             time: CommitTime::new(time),
             synced_position: Position::new(position.saturating_sub(behind)),

@@ -339,10 +339,13 @@ fn a_checkpoint_gives_back_its_streams_and_refuses_what_is_not_sorted() {
     assert!(streams.iter().all(|stream| hasher.stream(stream.name) == stream.hash));
     let order = streams.iter().find(|stream| stream.name == "order-1").unwrap();
     assert_eq!((order.version, order.position), (Version::new(2), Position::new(4)));
-    let mut again = CheckpointBuilder::new();
+    let set: Vec<_> = checkpoint.checkpoints().collect::<Result<_, _>>().unwrap();
+    let named: Vec<_> = set.iter().map(|set| (set.name, set.position.as_u64())).collect();
+    assert_eq!(named, [("by customer", u64::MAX), ("totals", 4)], "the last one of each name");
+    let mut again = CheckpointBuilder::new(set);
     streams.iter().for_each(|stream| again.push(stream));
     assert_eq!(again.finish(&sealed), bytes);
-    let mut reversed = CheckpointBuilder::new();
+    let mut reversed = CheckpointBuilder::new([]);
     streams.iter().rev().for_each(|stream| reversed.push(stream));
     let reversed = reversed.finish(&sealed);
     assert!(StreamCheckpoint::decode(&reversed).unwrap().streams().any(|stream| stream.is_err()));
@@ -351,8 +354,9 @@ fn a_checkpoint_gives_back_its_streams_and_refuses_what_is_not_sorted() {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << bit;
             fix_checkpoint(&mut changed);
-            let found = StreamCheckpoint::decode(&changed).unwrap();
-            assert!(found.streams().count() <= 4);
+            if let Ok(found) = StreamCheckpoint::decode(&changed) {
+                assert!(found.streams().count() <= 4);
+            }
         }
     }
 }

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 use quipu_format::sidecar::{NameHash, NameHasher};
-use quipu_format::{BatchEncoder, CommitTime, EncodedBatch, EventFields, EventId, Position};
+use quipu_format::{
+    BatchEncoder, CommitTime, EncodeError, EncodedBatch, EventFields, EventId, Position,
+};
 use smallvec::SmallVec;
 
 use super::event::Event;
@@ -35,7 +37,7 @@ use crate::read::query::Query;
 /// ```
 ///
 /// The events take consecutive positions in the order of the calls. A batch without events but with
-/// preconditions is a check: it takes no position. Limits: a stream name has 1 to 1,024 bytes; the
+/// preconditions is a check: it takes no position. Nor does one that only sets named checkpoints. Limits: a stream name has 1 to 1,024 bytes; the
 /// encoded batch must fit into a segment (see [`Options::segment_bytes`](crate::Options)).
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -123,6 +125,52 @@ impl Batch {
         self
     }
 
+    /// Sets a named checkpoint: how far a projection has come, under its name.
+    ///
+    /// Committed atomically with the batch's events, or alone: a batch may have checkpoints only. It
+    /// takes no position, and survives as events do. A checkpoint goes forward only: one that is not
+    /// above what is there, by the commit, refuses the whole batch
+    /// ([`AppendError::CheckpointRefused`]). So of two who do the same work, and say so in one batch
+    /// with what comes of it, one commits it. [`Log::checkpoint`](crate::Log::checkpoint) reads it.
+    ///
+    /// A name has 1 to 1,024 bytes, and has nothing to do with names of streams. The position may be any
+    /// number: it need not be one of this log. The same checkpoint twice is one; with two positions the
+    /// batch is invalid.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = quipu::Log::options().segment_bytes(1 << 20).open(dir.path())?;
+    /// use quipu::{Batch, Event, Position};
+    /// let handled = Position::new(41);
+    /// log.append(
+    ///     Batch::new()
+    ///         .event("mail-7", Event::new("MailSent", ""))
+    ///         .checkpoint("mailer", handled),
+    /// )?;
+    /// assert_eq!(log.checkpoint("mailer"), Some(handled));
+    /// let again = log.append(Batch::new().checkpoint("mailer", handled)).unwrap_err();
+    /// assert_eq!(again.refused_checkpoints()[0].actual, handled);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn checkpoint(mut self, name: impl AsRef<str>, position: Position) -> Self {
+        let name = name.as_ref();
+        if self.first_error.is_none()
+            && let Err(error) = self.encoder.checkpoint(name, position)
+        {
+            self.reject(match error {
+                EncodeError::CheckpointTwice { first, second } => {
+                    let name = name.to_owned();
+                    InvalidBatch::ContradictoryCheckpoints { name, first, second }
+                }
+                error => InvalidBatch::Encode(error),
+            });
+        }
+        self
+    }
+
     /// Adds an event to a stream.
     #[must_use]
     pub fn event(mut self, stream: impl AsRef<str>, event: Event<'_>) -> Self {
@@ -180,7 +228,9 @@ impl Batch {
     /// [`ExpectedVersion::NoStream`], `Exact` or `LastPosition` on a stream that it writes would
     /// have put its events, exactly these ids stand in one batch, in this order and on these
     /// streams. A query of [`Batch::expect_none`] that finds one of the batch's own events first does the
-    /// same. Must be called before the first event.
+    /// same, and a named checkpoint that was set to the same by that batch. The stored batch must have set
+    /// exactly the checkpoints that this one sets. A batch without events has no ids, and is never
+    /// recognised. Must be called before the first event.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
         if self.event_count() > 0 {
@@ -194,6 +244,11 @@ impl Batch {
     #[must_use]
     pub fn event_count(&self) -> usize {
         self.encoder.event_count() as usize
+    }
+
+    /// Whether anything of it would be stored: events or checkpoints.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.event_count() > 0 || self.encoder.checkpoint_count() > 0
     }
 
     /// Bytes that the batch takes in a segment.
@@ -211,7 +266,8 @@ impl Batch {
         if let Some(error) = self.first_error {
             return Err(AppendError::InvalidBatch(error));
         }
-        if self.event_count() == 0 && self.preconditions.is_empty() && self.queries.is_empty() {
+        let is_stored = self.is_stored();
+        if !is_stored && self.preconditions.is_empty() && self.queries.is_empty() {
             return Err(AppendError::InvalidBatch(InvalidBatch::Empty));
         }
         let expectations = distinct(self.preconditions)?;
@@ -231,9 +287,9 @@ impl Batch {
         let tag_hashes = self.tags.hashes(hasher);
         // One event without an id, and the batch cannot be recognised.
         let event_ids = self.event_ids.and_then(|ids| ids.into_iter().collect::<Option<Vec<_>>>());
-        let encoded = match self.encoder.event_count() {
-            0 => None,
-            _ => Some(
+        let encoded = match is_stored {
+            false => None,
+            true => Some(
                 self.encoder
                     .finish()
                     .map_err(|error| AppendError::InvalidBatch(InvalidBatch::Encode(error)))?,
@@ -294,7 +350,8 @@ pub(crate) type StreamHashes = SmallVec<[u64; 2]>;
 /// A batch as the writer gets it.
 #[derive(Debug)]
 pub(crate) struct PreparedBatch {
-    /// The frame but for what the commit decides; `None`: a check.
+    /// The frame but for what the commit decides; `None`: a check. Of checkpoints alone it has no
+    /// events.
     pub(crate) encoded: Option<EncodedBatch>,
     /// The hash of each stream of the table.
     pub(crate) stream_hashes: StreamHashes,

@@ -1,4 +1,4 @@
-//! The one that decides: preconditions, positions, versions, time.
+//! The one that decides: preconditions, checkpoints, positions, versions, time.
 //!
 //! Owns: [`Committer`], a plain struct without threads and clocks: given a batch and a time it
 //! stores a frame, or refuses. May call: segment, index, replay, and read for queries. Whoever holds it
@@ -6,22 +6,25 @@
 //!
 //! Invariants:
 //! - A refusal changes nothing: not the index, not a position, not a byte on disk.
-//! - The index is changed right after a frame is stored and never before.
+//! - Index and checkpoints are changed right after a frame is stored and never before.
 //! - After a failed store nothing is stored any more: the latch is shut.
 
 use std::io;
 use std::sync::Arc;
 
 use quipu_format::sidecar::NameHash;
-use quipu_format::{CommitTime, ControlKind, EncodedBatch, Position, SegmentHeader};
+use quipu_format::{
+    CommitTime, ControlKind, EncodedBatch, NamedCheckpoint, Position, SegmentHeader,
+};
 
 use super::batch::{PreparedBatch, PreparedQuery};
-use super::expected::{FailedPrecondition, FailedQuery};
+use super::expected::{FailedQuery, RefusedCheckpoint};
 use super::group::{Group, Staged};
 use super::judge::Judged;
 use super::receipt::Committed;
 use super::replay;
 use crate::error::AppendError;
+use crate::index::checkpoints::{Checkpoints, Set};
 use crate::index::{StreamIndex, StreamNumber};
 use crate::options::Durability;
 use crate::read::events::first_match;
@@ -31,7 +34,7 @@ use crate::segment::source::{Sealed, SegmentSource};
 use crate::segment::writer::ActiveSegment;
 use crate::storage::latch::Latch;
 use crate::storage::{IoError, StoreMode};
-use crate::watermark::Watermarks;
+use crate::watermark::{Reach, Watermarks};
 
 /// Decides on batches and stores them.
 pub(crate) struct Committer {
@@ -46,6 +49,12 @@ pub(crate) struct Committer {
     pub(crate) latch: Arc<Latch>,
     /// What has come into the active segment since it became that, or was opened.
     pub(crate) filled: Filled,
+    /// All named checkpoints that are stored, published or not.
+    pub(crate) checkpoints: Checkpoints,
+    /// Frames and segment headers stored since the log was opened, but for seals.
+    pub(crate) frames: u64,
+    /// Checkpoints are stored that no frame behind them says to be durable.
+    pub(crate) is_unwitnessed: bool,
     /// The streams of the batch at hand, by their place in its table; kept for its memory.
     pub(crate) numbers: Vec<Option<StreamNumber>>,
 }
@@ -70,7 +79,9 @@ impl Committer {
                 let stored = matches!(error, AppendError::OutcomeUnknown(_));
                 let is_refused = matches!(
                     error,
-                    AppendError::PreconditionFailed(_) | AppendError::QueryMatched { .. }
+                    AppendError::PreconditionFailed(_)
+                        | AppendError::QueryMatched { .. }
+                        | AppendError::CheckpointRefused { .. }
                 );
                 group.counts.refused += u64::from(is_refused);
                 Staged { answer: Err(error), stored }
@@ -88,11 +99,14 @@ impl Committer {
         let sync = batch.durability == Durability::Sync;
         let mut judged = Judged::of(&batch.preconditions, &self.index);
         self.judge_queries(&mut batch.queries, &mut judged)?;
+        self.judge_checkpoints(batch.encoded.as_ref(), &mut judged);
         if sync {
             group.judged_end = group.judged_end.max(judged.end);
+            group.judged_frames = group.judged_frames.max(judged.frames);
         }
-        if !judged.failed.is_empty() || batch.queries.iter().any(|query| query.found.is_some()) {
-            if let Some(original) = self.replay(&mut batch) {
+        let has_matched = batch.queries.iter().any(|query| query.found.is_some());
+        if has_matched || !judged.failed.is_empty() || !judged.refused.is_empty() {
+            if let Some(original) = self.replay(&mut batch, &judged.refused) {
                 if sync {
                     let count = batch.encoded.as_ref().map_or(0, EncodedBatch::event_count);
                     let end = original.first_position.plus(u64::from(count));
@@ -105,7 +119,7 @@ impl Committer {
                     replayed: true,
                 });
             }
-            return Err(refusal(judged.failed, &batch.queries));
+            return Err(refusal(judged, &batch.queries));
         }
         let time = batch.commit_time.unwrap_or(now).max(self.active.chain().time);
         let Some(mut encoded) = batch.encoded else {
@@ -118,17 +132,20 @@ impl Committer {
         let first_position = self.active.chain().position;
         self.note_versions(&mut encoded, &batch.stream_hashes);
         self.filled.groups += u64::from(!group.touches(&self.active));
-        let synced = self.watermarks.synced();
+        let (synced, settled) = self.durable();
         group.touch(&self.active);
         self.active
-            .append_batch(&mut encoded, time, synced)
+            .append_batch(&mut encoded, time, synced, settled)
             .map_err(|error| self.fail("write a batch to", error, group))?;
+        self.is_unwitnessed &= !settled;
+        self.frames += 1;
         let (hashes, tags) = (&batch.stream_hashes, &batch.tag_hashes);
         self.update_index(&encoded, hashes, tags, first_position);
+        self.set_checkpoints(&encoded, first_position, group);
         group.needs_sync |= sync;
         group.stored_bytes += frame_bytes;
         self.filled.bytes += frame_bytes;
-        self.watermarks.write(self.active.chain().position);
+        self.watermarks.write(self.reach());
         Ok(Committed {
             encoded: Some(encoded),
             first_position,
@@ -152,9 +169,21 @@ impl Committer {
         }
     }
 
-    /// Whether more is durable than the last frame says, and a mark can say so.
+    /// How far the log is stored.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach { position: self.active.chain().position, frames: self.frames }
+    }
+
+    /// The synced position, and whether all that is stored is durable.
+    fn durable(&self) -> (Position, bool) {
+        (self.watermarks.synced(), self.watermarks.synced_frames() == self.frames)
+    }
+
+    /// Whether more is durable than the last frames say, and a mark can say so.
     pub(crate) fn has_unmarked_sync(&self) -> bool {
-        self.active.chain().synced_position < self.watermarks.synced()
+        let (synced, settled) = self.durable();
+        let is_unmarked = self.active.chain().synced_position < synced;
+        (is_unmarked || (settled && self.is_unwitnessed))
             && self.active.has_room_for_control()
             && self.latch.check().is_ok()
     }
@@ -165,12 +194,16 @@ impl Committer {
         }
         // The last batch's time: a later one would raise the times of history that is imported.
         let time = self.active.chain().time;
-        let synced = self.watermarks.synced();
+        let (synced, settled) = self.durable();
         group.touch(&self.active);
         group.needs_sync = true;
-        if let Err(error) = self.active.append_control(kind, time, synced) {
+        if let Err(error) = self.active.append_control(kind, time, (synced, settled)) {
             self.fail("write a frame to", error, group);
+            return;
         }
+        self.is_unwitnessed &= !settled;
+        self.frames += 1;
+        self.watermarks.write(self.reach());
     }
 
     /// Searches for each query what its caller has not: what was stored since, group mates included.
@@ -198,11 +231,48 @@ impl Committer {
         Ok(())
     }
 
-    fn replay(&self, batch: &mut PreparedBatch) -> Option<replay::Original> {
-        let ids = batch.event_ids.as_deref()?;
+    /// Looks which named checkpoints would not go forward.
+    fn judge_checkpoints(&self, batch: Option<&EncodedBatch>, judged: &mut Judged) {
+        let given = batch.into_iter().flat_map(EncodedBatch::checkpoints).flatten();
+        for NamedCheckpoint { name, position } in given {
+            let Some(set) = self.checkpoints.find(name).filter(|set| set.position >= position)
+            else {
+                continue;
+            };
+            judged.frames = judged.frames.max(set.frames);
+            judged.refused.push(RefusedCheckpoint {
+                name: name.to_owned(),
+                given: position,
+                actual: set.position,
+            });
+        }
+    }
+
+    /// Notes the checkpoints of a batch that has been stored.
+    fn set_checkpoints(&mut self, batch: &EncodedBatch, first: Position, group: &mut Group) {
+        let set_by = (batch.event_count() > 0).then_some(first);
+        for NamedCheckpoint { name, position } in batch.checkpoints().flatten() {
+            self.checkpoints.set(name, Set { position, set_by, frames: self.frames });
+            group.checkpoints.push((name.into(), position));
+            // A frame that takes no position needs a witness of its own kind.
+            self.is_unwitnessed |= set_by.is_none();
+        }
+    }
+
+    fn replay(
+        &self,
+        batch: &mut PreparedBatch,
+        refused: &[RefusedCheckpoint],
+    ) -> Option<replay::Original> {
+        let ids = batch.event_ids.as_deref().filter(|ids| !ids.is_empty())?;
         let encoded = batch.encoded.as_mut()?;
-        let found: Vec<Position> = batch.queries.iter().filter_map(|query| query.found).collect();
-        replay::find(encoded, ids, (&batch.preconditions, &found), &self.index)
+        let matched: Vec<Position> = batch.queries.iter().filter_map(|query| query.found).collect();
+        let same = refused.iter().filter(|refused| refused.given == refused.actual);
+        let set_by: Vec<Option<Position>> =
+            same.map(|refused| self.checkpoints.find(&refused.name)?.set_by).collect();
+        let preconditions = &batch.preconditions;
+        let failed = replay::Failed { preconditions, matched: &matched, set_by: &set_by };
+        replay::find(encoded, ids, &failed, &self.index)
     }
 
     /// Writes into the batch which version each of its streams goes on with.
@@ -265,7 +335,7 @@ impl Committer {
         })?;
         let synced = self.watermarks.synced();
         self.active
-            .append_control(ControlKind::Seal, time, synced)
+            .append_control(ControlKind::Seal, time, (synced, false))
             .map_err(|error| self.fail("seal", error, group))?;
         let header = SegmentHeader {
             sequence: prepared.sequence,
@@ -282,10 +352,12 @@ impl Committer {
         let sealed = self.active.sealed();
         let activated = ActiveSegment::activate(prepared, &header, self.mode);
         let next = activated.map_err(|error| self.fail("write the header of", error, group))?;
+        self.frames += 1;
         self.index.update(|streams| streams.begin_segment(header.sequence, header.base_position));
         self.segments.push(Arc::clone(next.segment()));
         group.touch(&next);
         let full = std::mem::replace(&mut self.active, next);
+        self.watermarks.write(self.reach());
         self.header = header;
         self.filled = Filled { groups: 1, bytes: 0 };
         full.segment().seal(sealed);
@@ -325,16 +397,21 @@ impl Filled {
 /// first: `benches/NOTES.md` has the figures.
 const LARGE_GROUP_BYTES: u64 = 1 << 20;
 
-/// What a caller is told whose preconditions do not hold.
-fn refusal(streams: Vec<FailedPrecondition>, queries: &[PreparedQuery]) -> AppendError {
+/// What a caller is told whose preconditions do not hold, or whose checkpoints do not go forward.
+fn refusal(judged: Judged, queries: &[PreparedQuery]) -> AppendError {
+    let Judged { failed: streams, refused, .. } = judged;
     let failed = |query: &PreparedQuery| {
         let (PreparedQuery { filter, after, .. }, position) = (query, query.found?);
         Some(FailedQuery { query: filter.query().clone(), after: *after, position })
     };
     let queries: Box<[FailedQuery]> = queries.iter().filter_map(failed).collect();
-    match queries.is_empty() {
-        true => AppendError::PreconditionFailed(streams.into()),
-        false => AppendError::QueryMatched { queries, streams: streams.into() },
+    let streams = streams.into();
+    match (refused.is_empty(), queries.is_empty()) {
+        (true, true) => AppendError::PreconditionFailed(streams),
+        (true, false) => AppendError::QueryMatched { queries, streams },
+        (false, _) => {
+            AppendError::CheckpointRefused { checkpoints: refused.into(), queries, streams }
+        }
     }
 }
 

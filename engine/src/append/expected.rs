@@ -139,6 +139,24 @@ impl fmt::Display for FailedQuery {
     }
 }
 
+/// A named checkpoint that would not go forward ([`Batch::checkpoint`](crate::Batch::checkpoint)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedCheckpoint {
+    /// Its name.
+    pub name: String,
+    /// What it was to be set to.
+    pub given: Position,
+    /// What it is: `given` or more. If it is `given`, the same has perhaps been done before.
+    pub actual: Position,
+}
+
+impl fmt::Display for RefusedCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, given, actual } = self;
+        write!(f, "checkpoint {name:?} is at {actual} and goes forward only, it was given {given}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +183,14 @@ mod tests {
             assert_eq!(expected.holds(absent), of_absent, "{expected:?} of no stream");
             assert_eq!(expected.holds(present), of_present, "{expected:?} of version 3");
         }
+    }
+
+    #[test]
+    fn a_refused_checkpoint_says_what_is_and_what_was_given() {
+        let (given, actual) = (Position::new(4), Position::new(7));
+        let refused = RefusedCheckpoint { name: "totals".to_owned(), given, actual };
+        let text = "checkpoint \"totals\" is at 7 and goes forward only, it was given 4";
+        assert_eq!(refused.to_string(), text);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::segment::reader::Segment;
 use crate::segment::writer::ActiveSegment;
 use crate::stats::GroupCounts;
 use crate::storage::{File, IoError};
+use crate::watermark::Reach;
 
 /// The outcome of looking at one batch, not told yet.
 #[derive(Debug)]
@@ -30,9 +31,12 @@ impl Staged {
             // Recognised as stored before; but whether that lasts is not known any more.
             Ok(committed) if committed.replayed => AppendError::OutcomeUnknown(cause.clone()),
             // A refusal or a check speaks of what may not last; nothing of it was written.
-            Ok(_) | Err(AppendError::PreconditionFailed(_) | AppendError::QueryMatched { .. }) => {
-                AppendError::Poisoned(cause.clone())
-            }
+            Ok(_)
+            | Err(
+                AppendError::PreconditionFailed(_)
+                | AppendError::QueryMatched { .. }
+                | AppendError::CheckpointRefused { .. },
+            ) => AppendError::Poisoned(cause.clone()),
             Err(error) => error,
         })
     }
@@ -56,11 +60,15 @@ pub(crate) struct Group {
     /// The files that it stored frames in, in the order of the log.
     pub(crate) touched: Vec<Touched>,
     /// The written end of the log behind the group.
-    pub(crate) end: Position,
+    pub(crate) end: Reach,
+    /// The named checkpoints that its batches set, in their order.
+    pub(crate) checkpoints: Vec<(Box<str>, Position)>,
     /// Whether a batch in it, or a caller, asks for a sync.
     pub(crate) needs_sync: bool,
     /// Refusals in it speak of events below this position.
     pub(crate) judged_end: Position,
+    /// Refusals in it speak of checkpoints that are among so many frames.
+    pub(crate) judged_frames: u64,
     /// Frame bytes stored.
     pub(crate) stored_bytes: u64,
     /// What became of its batches.

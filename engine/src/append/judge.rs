@@ -6,22 +6,26 @@
 use quipu_format::Position;
 
 use super::batch::Precondition;
-use super::expected::FailedPrecondition;
+use super::expected::{FailedPrecondition, RefusedCheckpoint};
 use crate::index::StreamIndex;
 
-/// What came of judging preconditions against all that is stored.
-#[derive(Debug)]
+/// What came of judging preconditions and checkpoints against all that is stored.
+#[derive(Debug, Default)]
 pub(crate) struct Judged {
     /// Those that do not hold.
     pub(crate) failed: Vec<FailedPrecondition>,
-    /// Everything that was looked at lies below this position.
+    /// Named checkpoints that would not go forward. By the writer alone.
+    pub(crate) refused: Vec<RefusedCheckpoint>,
+    /// Everything that was looked at lies below this position,
     pub(crate) end: Position,
+    /// and among so many frames.
+    pub(crate) frames: u64,
 }
 
 impl Judged {
     /// Judges all of them.
     pub(crate) fn of(preconditions: &[Precondition], index: &StreamIndex) -> Self {
-        let mut judged = Self { failed: Vec::new(), end: Position::ZERO };
+        let mut judged = Self::default();
         if preconditions.is_empty() {
             return judged;
         }
@@ -39,15 +43,13 @@ impl Judged {
         judged
     }
 
-    /// Whether something failed, all of it by events below `seen` and in a way that no later event
-    /// mends: then the writer could say nothing else.
+    /// Whether something failed, all of it in a way that no later event mends, and all that was looked
+    /// at lies below `seen`: then the writer could say nothing else.
     pub(crate) fn is_refused_for_good(&self, seen: Position) -> bool {
         let for_good = |failed: &FailedPrecondition| {
-            failed
-                .actual
-                .is_some_and(|head| head.position < seen && failed.expected.is_overtaken_by(head))
+            failed.actual.is_some_and(|head| failed.expected.is_overtaken_by(head))
         };
-        !self.failed.is_empty() && self.failed.iter().all(for_good)
+        !self.failed.is_empty() && self.end <= seen && self.failed.iter().all(for_good)
     }
 }
 
@@ -69,7 +71,8 @@ mod tests {
             expected: *expected,
             actual: has_events.then_some(head),
         });
-        let judged = Judged { failed: failed.collect(), end: Position::new(11) };
+        let end = Position::new(11);
+        let judged = Judged { failed: failed.collect(), end, ..Judged::default() };
         judged.is_refused_for_good(Position::new(seen))
     }
 

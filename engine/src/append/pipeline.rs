@@ -210,9 +210,10 @@ impl Pipeline {
     pub(crate) fn sync_in_place(&self) -> Answer {
         let committer = self.committer.lock();
         let mut publisher = self.publisher.lock();
-        let end = committer.active.chain().position;
+        let end = committer.reach();
         let group = Group { end, needs_sync: true, ..Group::default() };
-        self.run_alone(group, Committed::nothing(end, self.environment.now()), &mut publisher)
+        let answer = Committed::nothing(end.position, self.environment.now());
+        self.run_alone(group, answer, &mut publisher)
     }
 
     /// Does on the caller's thread what is due once it has been quiet. For logs without threads.
@@ -222,7 +223,7 @@ impl Pipeline {
         let mut publisher = self.publisher.lock();
         let mut group = Group::default();
         committer.mark(&mut group);
-        group.end = committer.active.chain().position;
+        group.end = committer.reach();
         drop(committer);
         let (nobody, _) = publisher.publish(group);
         debug_assert!(nobody.is_empty(), "a mark answers nobody");
@@ -287,7 +288,7 @@ impl Pipeline {
             // What has come while the group in front was being synced.
             closing = self.drain(&intake, &mut committer, &mut group);
         }
-        group.end = committer.active.chain().position;
+        group.end = committer.reach();
         group.needs_sync |= closing.is_some();
         if self.sync_due(&mut intake).is_some_and(|due| due <= Instant::now()) {
             intake.sync_due = None;
@@ -329,7 +330,7 @@ impl Pipeline {
             }
             // First say that one wants to be told, then look: what comes in between is told.
             self.watching.store(watch::NOTHING, Ordering::SeqCst);
-            let before = self.watermarks.written();
+            let before = self.watermarks.written_frames();
             // The group in front may still be on its way to the disk, and leave something to mark
             // when it is there. Asked in this order: once it is let go, its sync has been noted.
             let publishing = self.publisher.is_locked();
@@ -356,11 +357,11 @@ impl Pipeline {
             }
             if intake.sync_due.is_some_and(|due| due <= Instant::now()) {
                 intake.sync_due = None;
-                if self.watermarks.written() > self.watermarks.synced() {
+                if self.watermarks.is_behind() {
                     return Due::Sync;
                 }
             }
-            let quiet = self.watermarks.written() == before;
+            let quiet = self.watermarks.written_frames() == before;
             let waited = timeout >= self.limits.idle_mark_after;
             if quiet && waited && self.committer.lock().has_unmarked_sync() {
                 return Due::Mark;
@@ -370,8 +371,8 @@ impl Pipeline {
 
     /// When buffered batches are to be synced; `None`: none wait for the interval.
     fn sync_due(&self, intake: &mut Intake) -> Option<Instant> {
-        let waiting = || self.watermarks.written() > self.watermarks.synced();
-        let interval = self.limits.sync_interval.filter(|_| waiting());
+        let is_behind = self.watermarks.is_behind();
+        let interval = self.limits.sync_interval.filter(|_| is_behind);
         intake.sync_due = match (interval, intake.sync_due) {
             (None, _) => None,
             (Some(_), Some(due)) => Some(due),
@@ -411,7 +412,7 @@ impl Pipeline {
         let committing = ShutUnlessDone::new(&self.latch);
         let mut group = Group::default();
         let staged = committer.append(batch, self.environment.now(), &mut group);
-        group.end = committer.active.chain().position;
+        group.end = committer.reach();
         drop(committer);
         let answer = publisher.publish_one(group, staged);
         committing.done();
@@ -434,8 +435,8 @@ impl Pipeline {
         if self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
-        let end = committer.active.chain().position;
-        if self.watermarks.synced() < end {
+        let end = committer.reach();
+        if self.watermarks.is_behind() {
             // Something was committed in place behind the group that brought the close. A failure
             // shuts the latch, and then no close frame is stored.
             let late = Group { end, needs_sync: true, ..Group::default() };
@@ -444,7 +445,7 @@ impl Pipeline {
         }
         let mut group = Group::default();
         committer.close(&mut group);
-        group.end = end;
+        group.end = committer.reach();
         let (nobody, _) = publisher.publish(group);
         debug_assert!(nobody.is_empty(), "a close frame answers nobody");
     }

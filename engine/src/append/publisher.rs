@@ -6,7 +6,7 @@
 //! The order of effects, on which the contract rests:
 //! 1. every file with frames that are not durable is synced, oldest first;
 //! 2. then, and only then, the synced mark rises, and readers in other processes are told;
-//! 3. then the published mark: readers see the group;
+//! 3. then the published mark, and in one step with it the named checkpoints: readers see the group;
 //! 4. then callers are answered: whoever hears of a commit can read it.
 //!
 //! If 1 fails, the latch shuts and 2 and 3 never happen. A sync is never tried again: after a
@@ -17,17 +17,19 @@ use std::time::{Duration, Instant};
 
 use super::group::{Group, Staged, Touched};
 use super::ticket::{Answer, Responder};
+use crate::index::checkpoints::PublishedCheckpoints;
 use crate::stats::Counters;
 use crate::storage::IoError;
 use crate::storage::beacon::Beacon;
 use crate::storage::latch::Latch;
-use crate::watermark::Watermarks;
+use crate::watermark::{Reach, Watermarks};
 
 /// Makes groups durable and visible, one after the other.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     watermarks: Arc<Watermarks>,
     latch: Arc<Latch>,
+    checkpoints: Arc<PublishedCheckpoints>,
     /// Files with frames that are not known to be durable, oldest first.
     unsynced: Vec<Touched>,
     /// Tells readers in other processes.
@@ -37,12 +39,12 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(
-        watermarks: Arc<Watermarks>,
+        shared: (Arc<Watermarks>, Arc<PublishedCheckpoints>, Arc<Counters>),
         latch: Arc<Latch>,
         beacon: Option<Beacon>,
-        counters: Arc<Counters>,
     ) -> Self {
-        Self { watermarks, latch, unsynced: Vec::new(), beacon, counters }
+        let (watermarks, checkpoints, counters) = shared;
+        Self { watermarks, latch, checkpoints, unsynced: Vec::new(), beacon, counters }
     }
 
     /// Takes a group to where its answers are true, and gives those who wait for them, with what
@@ -60,7 +62,7 @@ impl Publisher {
 
     /// Makes the group durable, if it asks for that, and then visible.
     fn advance(&mut self, group: Group) -> Result<(), IoError> {
-        let Group { touched, end, needs_sync, judged_end, failure, .. } = group;
+        let Group { touched, end, needs_sync, judged_end, judged_frames, failure, .. } = group;
         let (counts, bytes) = (group.counts, group.stored_bytes);
         for file in touched {
             let known = self.unsynced.iter().any(|known| Arc::ptr_eq(&known.file, &file.file));
@@ -78,17 +80,19 @@ impl Publisher {
             let oldest = self.unsynced.remove(0);
             sync_file(&oldest, &self.latch)?;
         }
-        if needs_sync || judged_end > self.watermarks.synced() {
+        let is_judged_durable = judged_end <= self.watermarks.synced()
+            && judged_frames <= self.watermarks.synced_frames();
+        if needs_sync || !is_judged_durable {
             self.sync(end)?;
         } else {
             self.latch.check()?;
         }
-        self.watermarks.publish(end);
+        self.checkpoints.publish(group.checkpoints, || self.watermarks.publish(end.position));
         self.counters.published(counts, bytes);
         Ok(())
     }
 
-    fn sync(&mut self, end: quipu_format::Position) -> Result<(), IoError> {
+    fn sync(&mut self, end: Reach) -> Result<(), IoError> {
         self.latch.check()?;
         let began = Instant::now();
         for touched in &self.unsynced {
@@ -103,7 +107,7 @@ impl Publisher {
         self.latch.check()?;
         self.unsynced.clear();
         self.watermarks.sync(end);
-        self.beacon.take_if(|beacon| !beacon.announce(end));
+        self.beacon.take_if(|beacon| !beacon.announce(end.position));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 /// Where a batch was committed.
 ///
-/// For a check (a batch without events) [`Receipt::event_count`] is 0 and both positions are the
+/// For a batch without events (a check, or checkpoints alone) [`Receipt::event_count`] is 0 and both positions are the
 /// one that the next event will get at the earliest.
 #[derive(Debug, Clone)]
 pub struct Receipt {
@@ -36,7 +36,7 @@ impl Receipt {
         self.first_position.plus(further)
     }
 
-    /// Number of events; 0 for a check.
+    /// Number of events; 0 for a check, or for checkpoints alone.
     #[must_use]
     pub fn event_count(&self) -> u32 {
         self.event_count

@@ -5,9 +5,10 @@
 //!
 //! A precondition that places events (`NoStream`, `Exact`, `LastPosition` on a stream that the
 //! batch writes) says where the stream's first event of this batch would have gone. If a batch is
-//! stored there whose events are, by id, stream and order, exactly the ones submitted, this is it. So
-//! does a query that was to match nothing: in front of the first event that it matches nothing does, so
-//! that the batch may have gone there, and no further.
+//! stored there whose events are, by id, stream and order, exactly the ones submitted, and that has set
+//! exactly their checkpoints, this is it. So does a query that was to match nothing: in front of the
+//! first event that it matches nothing does, so that the batch may have gone there, and no further. So
+//! does a checkpoint that is just what it was to be set to: some batch has set it, and that is known.
 //! No cache is involved: what is recognised today is recognised after any number of restarts.
 
 use quipu_format::{
@@ -28,19 +29,32 @@ pub(crate) struct Original {
     pub(crate) commit_time: CommitTime,
 }
 
+/// Why a batch was not committed anew, as far as that tells where it may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed<'a> {
+    pub(crate) preconditions: &'a [Precondition],
+    /// The first event that each query has matched.
+    pub(crate) matched: &'a [Position],
+    /// The first position of the batch that has set each checkpoint to what was given; `None`: it has
+    /// no events.
+    pub(crate) set_by: &'a [Option<Position>],
+}
+
 /// Finds the stored batch that `batch` repeats.
 pub(crate) fn find(
     batch: &mut EncodedBatch,
     ids: &[EventId],
-    (preconditions, matched): (&[Precondition], &[Position]),
+    failed: &Failed<'_>,
     index: &StreamIndex,
 ) -> Option<Original> {
+    let Failed { preconditions, matched, set_by } = *failed;
     let segments = index.segments().snapshot();
     let at = {
         let table = batch.streams();
         let placing = |precondition: &&Precondition| is_written(&table, &precondition.stream);
         let of_streams = preconditions.iter().filter(placing).filter_map(|one| place(index, one));
-        let mut places = of_streams.chain(matched.iter().copied().map(Some));
+        let of_queries = matched.iter().copied().map(Some);
+        let mut places = of_streams.chain(of_queries).chain(set_by.iter().copied());
         let first = places.next()??;
         // Every stream that is placed must be placed in the same frame, which is checked below by
         // comparing whole batches; one that is not there at all settles it now.
@@ -89,11 +103,14 @@ fn version_at(index: &StreamIndex, stream: &str, position: Position) -> Option<V
     History::open(index, stream, EVERYTHING).ok()?.version_at(index, position).ok()?
 }
 
-/// Whether the frame holds exactly these events, by id and stream, in this order.
+/// Whether the frame holds exactly these events, by id and stream, in this order, and sets exactly
+/// these checkpoints.
 fn is_same(frame: &Frame<'_>, batch: &EncodedBatch, ids: &[EventId]) -> bool {
     let Ok(body) = Body::decode(frame) else { return false };
+    let Ok(checkpoints) = body.checkpoints() else { return false };
     let (stored, given) = (body.streams(), batch.streams());
-    frame.header.event_count as usize == ids.len()
+    checkpoints.eq(batch.checkpoints())
+        && frame.header.event_count as usize == ids.len()
         && stored.len() == given.len()
         && stored.names().eq(given.names())
         && body.events().zip(ids.iter().zip(batch.event_streams())).all(|(event, (id, stream))| {

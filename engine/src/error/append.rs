@@ -4,11 +4,13 @@
 
 use std::fmt;
 
-use quipu_format::EncodeError;
+use quipu_format::{EncodeError, Position};
 
 use super::IoError;
 use super::read::ReadError;
-use crate::append::expected::{ExpectedVersion, FailedPrecondition, FailedQuery};
+use crate::append::expected::{
+    ExpectedVersion, FailedPrecondition, FailedQuery, RefusedCheckpoint,
+};
 
 /// Why a batch was not acknowledged.
 ///
@@ -26,6 +28,23 @@ pub enum AppendError {
     #[error("{}{}{}", Joined(.queries), if .streams.is_empty() { "" } else { "; " }, Joined(.streams))]
     QueryMatched {
         /// The queries; at least one.
+        queries: Box<[FailedQuery]>,
+        /// The preconditions on streams, as in [`AppendError::PreconditionFailed`].
+        streams: Box<[FailedPrecondition]>,
+    },
+    /// One or more named checkpoints would not go forward; all of them are listed, and the
+    /// preconditions that did not hold. Nothing was written. Read the checkpoint again: whoever has
+    /// set it has done this work, or more.
+    #[error(
+        "{}{}{}{}{}",
+        Joined(.checkpoints),
+        if .queries.is_empty() { "" } else { "; " }, Joined(.queries),
+        if .streams.is_empty() { "" } else { "; " }, Joined(.streams)
+    )]
+    CheckpointRefused {
+        /// The checkpoints; at least one.
+        checkpoints: Box<[RefusedCheckpoint]>,
+        /// The preconditions on queries, as in [`AppendError::QueryMatched`].
         queries: Box<[FailedQuery]>,
         /// The preconditions on streams, as in [`AppendError::PreconditionFailed`].
         streams: Box<[FailedPrecondition]>,
@@ -104,9 +123,9 @@ impl AppendError {
     #[must_use]
     pub fn kind(&self) -> AppendErrorKind {
         match self {
-            Self::PreconditionFailed(_) | Self::QueryMatched { .. } => {
-                AppendErrorKind::Precondition
-            }
+            Self::PreconditionFailed(_)
+            | Self::QueryMatched { .. }
+            | Self::CheckpointRefused { .. } => AppendErrorKind::Precondition,
             Self::NotJudged(_) => AppendErrorKind::Damage,
             Self::InvalidBatch(_) | Self::TooLarge { .. } | Self::ReadOnly => {
                 AppendErrorKind::Misuse
@@ -130,7 +149,9 @@ impl AppendError {
     #[must_use]
     pub fn failed_preconditions(&self) -> &[FailedPrecondition] {
         match self {
-            Self::PreconditionFailed(failed) | Self::QueryMatched { streams: failed, .. } => failed,
+            Self::PreconditionFailed(failed)
+            | Self::QueryMatched { streams: failed, .. }
+            | Self::CheckpointRefused { streams: failed, .. } => failed,
             _ => &[],
         }
     }
@@ -139,7 +160,16 @@ impl AppendError {
     #[must_use]
     pub fn failed_queries(&self) -> &[FailedQuery] {
         match self {
-            Self::QueryMatched { queries, .. } => queries,
+            Self::QueryMatched { queries, .. } | Self::CheckpointRefused { queries, .. } => queries,
+            _ => &[],
+        }
+    }
+
+    /// The named checkpoints that would not go forward; empty if that was not the reason.
+    #[must_use]
+    pub fn refused_checkpoints(&self) -> &[RefusedCheckpoint] {
+        match self {
+            Self::CheckpointRefused { checkpoints, .. } => checkpoints,
             _ => &[],
         }
     }
@@ -149,9 +179,19 @@ impl AppendError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidBatch {
-    /// Neither events nor preconditions.
-    #[error("it has neither events nor preconditions")]
+    /// Neither events nor checkpoints nor preconditions.
+    #[error("it has neither events nor checkpoints nor preconditions")]
     Empty,
+    /// One named checkpoint with two positions.
+    #[error("checkpoint {name:?} is given twice, as {first} and as {second}")]
+    ContradictoryCheckpoints {
+        /// The name.
+        name: String,
+        /// The position given first.
+        first: Position,
+        /// The one that differs.
+        second: Position,
+    },
     /// Two different expectations for one stream.
     #[error("stream {stream:?} has two expectations, {first} and {second}")]
     ContradictoryExpectations {
@@ -189,7 +229,7 @@ impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
 mod tests {
     use std::io;
 
-    use quipu_format::{Position, Version};
+    use quipu_format::Version;
 
     use super::*;
     use crate::append::expected::StreamHead;
@@ -205,6 +245,11 @@ mod tests {
             expected: ExpectedVersion::NoStream,
             actual: Some(StreamHead { version: Version::new(version), position }),
         }
+    }
+
+    fn refused(name: &str, given: u64) -> RefusedCheckpoint {
+        let (given, actual) = (Position::new(given), Position::new(7));
+        RefusedCheckpoint { name: name.to_owned(), given, actual }
     }
 
     fn matched(position: u64) -> FailedQuery {
@@ -246,6 +291,36 @@ mod tests {
                  stream \"a\" is at version 1, expected no events",
             ),
             (
+                AppendError::CheckpointRefused {
+                    checkpoints: [refused("p", 4), refused("q", 5)].into(),
+                    queries: [matched(4)].into(),
+                    streams: [failed("a", 1)].into(),
+                },
+                Precondition,
+                "checkpoint \"p\" is at 7 and goes forward only, it was given 4; \
+                 checkpoint \"q\" is at 7 and goes forward only, it was given 5; \
+                 event 4 matches tag \"x\", expected none from position 3 on; \
+                 stream \"a\" is at version 1, expected no events",
+            ),
+            (
+                AppendError::CheckpointRefused {
+                    checkpoints: [refused("p", 4)].into(),
+                    queries: Box::default(),
+                    streams: Box::default(),
+                },
+                Precondition,
+                "checkpoint \"p\" is at 7 and goes forward only, it was given 4",
+            ),
+            (
+                AppendError::InvalidBatch(InvalidBatch::ContradictoryCheckpoints {
+                    name: "p".to_owned(),
+                    first: Position::new(4),
+                    second: Position::new(5),
+                }),
+                Misuse,
+                "the batch is invalid: checkpoint \"p\" is given twice, as 4 and as 5",
+            ),
+            (
                 AppendError::NotJudged(ReadError::Io(io_error(libc::EIO))),
                 Damage,
                 "a precondition could not be judged: cannot sync 00000000000000000000.seg: \
@@ -254,7 +329,7 @@ mod tests {
             (
                 AppendError::InvalidBatch(InvalidBatch::Empty),
                 Misuse,
-                "the batch is invalid: it has neither events nor preconditions",
+                "the batch is invalid: it has neither events nor checkpoints nor preconditions",
             ),
             (
                 AppendError::InvalidBatch(contradiction),

@@ -206,6 +206,14 @@ pub enum Proof {
         /// All below was durable.
         synced_position: Position,
     },
+    /// A frame behind it verifies and says that all in front of it had been durable.
+    #[error("{file} says at offset {offset} that all in front of there was durable")]
+    Settled {
+        /// The file.
+        file: String,
+        /// Where in it.
+        offset: u64,
+    },
     /// A segment behind it is there; it cannot have been before this one.
     #[error("{file} comes after it and cannot be there without it")]
     InUse {
@@ -249,6 +257,10 @@ impl std::fmt::Display for Loss<'_> {
         match proof {
             Proof::WrongMagic => {
                 write!(f, "the log stops at position {position}, more may be lost")
+            }
+            // It may be checkpoints alone, which take no position.
+            Proof::Settled { .. } => {
+                write!(f, "what came at position {position} had been durable and cannot be read")
             }
             _ => write!(f, "position {position} had been durable and cannot be read"),
         }

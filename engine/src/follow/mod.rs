@@ -28,9 +28,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quipu_format::sidecar::{SealedSegment, Section};
-use quipu_format::{ByteOffset, Frame, FrameError, FrameKind, Position};
+use quipu_format::{Body, ByteOffset, Frame, FrameError, FrameKind, NamedCheckpoint, Position};
 
 use crate::error::ReadError;
+use crate::index::checkpoints::PublishedCheckpoints;
 use crate::index::{StreamIndex, intake};
 use crate::recovery::{Reached, indexes};
 use crate::segment::landmarks::Landmarks;
@@ -42,7 +43,7 @@ use crate::storage::{Access, Directory, IoError};
 use crate::subscribe::notifier::Notifier;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Instant, Mutex};
-use crate::watermark::Watermarks;
+use crate::watermark::{Reach, Watermarks};
 use way::{Met, Way};
 
 /// Takes in what a writer in another process makes durable.
@@ -52,6 +53,7 @@ pub(crate) struct Follower {
     index: Arc<StreamIndex>,
     segments: Arc<SegmentSet>,
     watermarks: Arc<Watermarks>,
+    checkpoints: Arc<PublishedCheckpoints>,
     notifier: Arc<Notifier>,
     /// `None`: the system does not tell, and no claim is believed.
     boot: Option<u128>,
@@ -77,6 +79,10 @@ struct State {
     ahead: Option<Way>,
     /// How many searches since then have found nothing.
     fruitless: u32,
+    /// Checkpoints set by what was taken in, to be shown with it.
+    set: Vec<(Box<str>, Position)>,
+    /// In front of a frame that says that all in front of it is durable, behind the tip.
+    settled: Option<Way>,
     /// Sealed segments without an index.
     unindexed: VecDeque<Arc<Segment>>,
     /// Why it has not come on, and since when.
@@ -88,7 +94,11 @@ impl Follower {
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         reached: &Reached,
-        (index, watermarks): (&Arc<StreamIndex>, &Arc<Watermarks>),
+        (index, watermarks, checkpoints): (
+            &Arc<StreamIndex>,
+            &Arc<Watermarks>,
+            &Arc<PublishedCheckpoints>,
+        ),
         notifier: &Arc<Notifier>,
         thorough_every: Duration,
     ) -> io::Result<Self> {
@@ -102,6 +112,8 @@ impl Follower {
             looked_thoroughly: None,
             ahead: None,
             fruitless: 0,
+            set: Vec::new(),
+            settled: None,
             unindexed: VecDeque::new(),
             trouble: None,
         };
@@ -111,6 +123,7 @@ impl Follower {
             index: Arc::clone(index),
             segments,
             watermarks: Arc::clone(watermarks),
+            checkpoints: Arc::clone(checkpoints),
             notifier: Arc::clone(notifier),
             thorough_every,
             state: Mutex::new(state),
@@ -172,6 +185,7 @@ impl Follower {
             self.advance(state, end)?;
         }
         if thorough {
+            self.settle(state)?;
             self.attach_indexes(state);
         }
         state.claim = claim;
@@ -255,6 +269,8 @@ impl Follower {
     fn walk_to(&self, state: &mut State, end: Position) -> Result<(), ReadError> {
         let mut way = state.tip.clone();
         let mut passed: Vec<(SealedSegment, Way)> = Vec::new();
+        // Of frames without events, which are durable once an event behind them is.
+        let mut set = Vec::new();
         loop {
             let file = Arc::clone(&way.file);
             let mut window = way.window(&*file);
@@ -270,16 +286,20 @@ impl Follower {
                         return Err(damaged(FrameError::Position { expected, found }));
                     }
                     Met::Frame(frame, at) if frame.header.kind == FrameKind::Batch => {
+                        set.extend(checkpoints_of(&frame).map_err(damaged)?);
                         for (sealed, start) in passed.drain(..) {
                             self.enter(state, sealed, start)?;
                         }
                         self.take(state, &frame, at)?;
+                        state.set.append(&mut set);
                         state.tip = way.clone();
                         if way.position() == end {
                             return Ok(());
                         }
                     }
-                    Met::Frame(..) => {}
+                    Met::Frame(frame, _) => {
+                        set.extend(checkpoints_of(&frame).map_err(damaged)?);
+                    }
                     Met::Sealed => {
                         let next = way.next_segment(&*self.directory);
                         let next = next.map_err(|error| self.failed("open", &state.segment, error));
@@ -336,11 +356,60 @@ impl Follower {
     }
 
     /// Shows what has been taken in, all of which is durable up to `end`.
-    fn publish(&self, state: &State, end: Position) {
+    fn publish(&self, state: &mut State, end: Position) {
         let taken = state.tip.position();
-        self.watermarks.write(taken);
-        self.watermarks.sync(end.min(taken).max(self.watermarks.synced()));
-        self.watermarks.publish(taken);
+        // Frames are counted by writers.
+        let reach = |position| Reach { position, frames: 0 };
+        self.watermarks.write(reach(taken));
+        self.watermarks.sync(reach(end.min(taken).max(self.watermarks.synced())));
+        self.show_checkpoints(std::mem::take(&mut state.set), || self.watermarks.publish(taken));
+    }
+
+    /// Shows checkpoints together with what `publish` shows. Those of frames without events may have
+    /// been shown before.
+    fn show_checkpoints(&self, set: Vec<(Box<str>, Position)>, publish: impl FnOnce()) {
+        let rises = |(name, position): &(Box<str>, Position)| {
+            self.checkpoints.find(name).is_none_or(|shown| shown < *position)
+        };
+        self.checkpoints.publish(set.into_iter().filter(rises).collect(), publish);
+    }
+
+    /// Shows the checkpoints set by frames without events behind the tip, as far as a frame says that
+    /// they are durable.
+    fn settle(&self, state: &mut State) -> Result<(), ReadError> {
+        let kept = state.settled.take().filter(|settled| settled.is_behind(&state.tip));
+        let mut way = kept.clone().unwrap_or_else(|| state.tip.clone());
+        state.settled = kept;
+        let failed = |error| self.failed("read", &state.segment, error);
+        let mut set = Vec::new();
+        loop {
+            let file = Arc::clone(&way.file);
+            let mut window = way.window(&*file);
+            let ended = loop {
+                let before = way.clone();
+                match way.step(&mut window).map_err(failed)? {
+                    Met::Frame(frame, _) if frame.header.kind == FrameKind::Batch => return Ok(()),
+                    Met::Frame(frame, at) => {
+                        let damaged =
+                            |fault| state.segment.damaged(at, state.tip.position(), fault);
+                        if frame.header.settled {
+                            self.show_checkpoints(std::mem::take(&mut set), || ());
+                            state.settled = Some(before);
+                        }
+                        set.extend(checkpoints_of(&frame).map_err(damaged)?);
+                    }
+                    met => break met,
+                }
+            };
+            let next = match ended {
+                Met::Sealed => way.next_segment(&*self.directory).map_err(failed)?,
+                _ => None,
+            };
+            match next {
+                Some(next) => way = next,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Takes the indexes that the writer has made of sealed segments, in the place of what is kept in
@@ -377,6 +446,16 @@ impl State {
         }
         is_due
     }
+}
+
+/// The checkpoints that a frame sets.
+fn checkpoints_of(frame: &Frame<'_>) -> Result<Vec<(Box<str>, Position)>, FrameError> {
+    let set = Body::decode(frame)?.checkpoints()?;
+    let owned = set.map(|checkpoint| {
+        let NamedCheckpoint { name, position } = checkpoint?;
+        Ok((name.into(), position))
+    });
+    owned.collect()
 }
 
 /// An event that is durable is not there.

@@ -1,6 +1,6 @@
 //! Making the index of a segment that has been sealed.
 //!
-//! Owns: [`Indexer`]. May call: segment, streams. Runs on the thread that prepares segments, after
+//! Owns: [`Indexer`]. May call: segment, streams, table. Runs on the thread that prepares segments, after
 //! the sealed one has been synced: so the index says that the whole segment is on the device.
 //!
 //! An index that cannot be stored is kept in memory: nothing that was acknowledged depends on it.
@@ -10,21 +10,28 @@
 use std::sync::Arc;
 
 use super::StreamIndex;
+use super::table::TableKeeper;
 use crate::segment::reader::Segment;
 use crate::segment::sidecar::{self, Frames, SegmentIndex};
 use crate::segment::source::AfterSeal;
 use crate::storage::Directory;
+use crate::sync::Mutex;
 
 /// Makes and stores indexes of sealed segments.
 #[derive(Debug)]
 pub(crate) struct Indexer {
     directory: Arc<dyn Directory>,
     index: Arc<StreamIndex>,
+    table: Mutex<TableKeeper>,
 }
 
 impl Indexer {
-    pub(crate) fn new(directory: Arc<dyn Directory>, index: Arc<StreamIndex>) -> Self {
-        Self { directory, index }
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        index: Arc<StreamIndex>,
+        table: TableKeeper,
+    ) -> Self {
+        Self { directory, index, table: Mutex::new(table) }
     }
 }
 
@@ -38,8 +45,13 @@ impl AfterSeal for Indexer {
         let Ok(bytes) = built else { return };
         let stored = sidecar::store(&*self.directory, &sealed, &bytes);
         let own = stored.unwrap_or_else(|_| SegmentIndex::in_memory(sealed, bytes));
+        let mut table = self.table.lock();
+        table.note(&own);
         segment.attach(own);
         let tail = self.index.update(|streams| streams.take_tail(sealed.sequence));
         drop(tail); // not under the lock: it may be long
+        if table.is_due() {
+            table.renew(&*self.directory, &self.index.segments().snapshot(), &sealed);
+        }
     }
 }

@@ -8,8 +8,10 @@
 //! | [`streams`] | every stream's version and last position, by number and by name |
 //! | [`tail`] | positions of events in segments that have no index of their own yet |
 //! | [`tags`] | positions of events by their tags, in those segments |
+//! | [`checkpoints`] | how far projections have come, by name |
 //! | [`arena`] | names, each once, and vectors that grow without moving |
 //! | [`history`] | finding a stream's events over all segments |
+//! | [`table`] | the file of all streams at the end of a sealed segment |
 //! | [`indexer`] | making the index of a segment that has been sealed |
 //! | [`intake`] | putting the events of a frame that was read here |
 //!
@@ -24,10 +26,12 @@
 //!   a tail here or an index of its own: that one is attached before the tail is taken away.
 
 pub(crate) mod arena;
+pub(crate) mod checkpoints;
 pub(crate) mod history;
 pub(crate) mod indexer;
 pub(crate) mod intake;
 pub(crate) mod streams;
+pub(crate) mod table;
 pub(crate) mod tags;
 pub(crate) mod tail;
 

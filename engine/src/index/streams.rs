@@ -76,9 +76,11 @@ impl Streams {
 
     /// The number of the stream with this name and hash, which is added if it is new.
     pub(crate) fn find_or_add(&mut self, hash: u64, name: &str) -> StreamNumber {
-        if let Some(number) = self.find(hash, name) {
-            return number;
-        }
+        self.find(hash, name).unwrap_or_else(|| self.add(hash, name))
+    }
+
+    /// Adds a stream, which is known to be new.
+    pub(crate) fn add(&mut self, hash: u64, name: &str) -> StreamNumber {
         let number = StreamNumber(u32::try_from(self.streams.len()).expect(
             "four thousand million names and their entries do not fit into the memory of a machine",
         ));

@@ -19,6 +19,7 @@ use crate::error::OpenError;
 use crate::follow::poller::Poller;
 use crate::follow::{Follower, THOROUGH_EVERY};
 use crate::index::StreamIndex;
+use crate::index::checkpoints::{Checkpoints, PublishedCheckpoints};
 use crate::index::indexer::Indexer;
 use crate::options::Options;
 use crate::recovery::report::RecoveryReport;
@@ -100,24 +101,33 @@ impl Log {
         environment: Environment,
         threadless: bool,
     ) -> Result<Self, OpenError> {
-        let Recovered { report, segments: listed, index, end, synced, writer, reached } = recovered;
+        let Recovered {
+            report,
+            segments: listed,
+            index,
+            checkpoints,
+            end,
+            synced,
+            writer,
+            reached,
+        } = recovered;
         tell(&report, writer.is_some());
-        let watermarks = Arc::new(Watermarks::new(end, synced.min(end)));
-        let index = Arc::new(index);
         let segments = Arc::clone(index.segments());
         segments.put(listed);
-        let notifier = Arc::new(Notifier::default());
-        let counters = Arc::new(Counters::default());
+        let common = Common {
+            segments,
+            published: Arc::new(PublishedCheckpoints::new(&checkpoints)),
+            watermarks: Arc::new(Watermarks::new(end, synced.min(end))),
+            index: Arc::new(index),
+            notifier: Arc::new(Notifier::default()),
+            counters: Arc::new(Counters::default()),
+        };
         let pipeline = match writer {
             None => None,
-            Some(writer) => Some(pipeline(
-                writer,
-                (&index, &segments, &watermarks, &notifier),
-                &counters,
-                &options,
-                environment,
-                threadless,
-            )?),
+            Some(writer) => {
+                let stored = (writer, checkpoints);
+                Some(pipeline(stored, &common, &options, environment, threadless)?)
+            }
         };
         let threads = match &pipeline {
             Some(pipeline) if !threadless => {
@@ -126,11 +136,11 @@ impl Log {
             }
             _ => None,
         };
-        let parts = (&index, &watermarks, &notifier);
         let follows = match &reached {
             None => None,
-            Some(reached) => Some(follows(directory, reached, parts, threadless)?),
+            Some(reached) => Some(follows(directory, reached, &common, threadless)?),
         };
+        let Common { index, segments, watermarks, published, notifier, counters } = common;
         let poller = match &follows {
             Some(Follows { follower, bell }) if !threadless => {
                 let started = Poller::start(follower, &notifier, bell, options.follow_every);
@@ -150,6 +160,7 @@ impl Log {
             index,
             segments,
             watermarks,
+            checkpoints: published,
             notifier,
             report,
             counters,
@@ -166,36 +177,42 @@ impl Log {
 fn follows(
     directory: Arc<dyn Directory>,
     reached: &Reached,
-    (index, watermarks, notifier): (&Arc<StreamIndex>, &Arc<Watermarks>, &Arc<Notifier>),
+    common: &Common,
     threadless: bool,
 ) -> Result<Follows, OpenError> {
     let name = directory.name();
     // Without threads there is no clock either: each look is a thorough one.
     let thorough_every = if threadless { Duration::ZERO } else { THOROUGH_EVERY };
-    let parts = (index, watermarks);
+    let Common { index, watermarks, published, notifier, .. } = common;
+    let parts = (index, watermarks, published);
     let follower = Follower::new(directory, reached, parts, notifier, thorough_every);
     let follower = follower.map_err(|error| IoError::new("open a segment of", name, error))?;
     Ok(Follows { follower: Arc::new(follower), bell: Arc::default() })
 }
 
+/// What the writer and the readers of a log share.
+struct Common {
+    index: Arc<StreamIndex>,
+    segments: Arc<SegmentSet>,
+    watermarks: Arc<Watermarks>,
+    published: Arc<PublishedCheckpoints>,
+    notifier: Arc<Notifier>,
+    counters: Arc<Counters>,
+}
+
 /// Builds the data path of appends.
 fn pipeline(
-    writer: RecoveredWriter,
-    (index, segments, watermarks, notifier): (
-        &Arc<StreamIndex>,
-        &Arc<SegmentSet>,
-        &Arc<Watermarks>,
-        &Arc<Notifier>,
-    ),
-    counters: &Arc<Counters>,
+    (writer, checkpoints): (RecoveredWriter, Checkpoints),
+    common: &Common,
     options: &Options,
     environment: Environment,
     threadless: bool,
 ) -> Result<Arc<Pipeline>, OpenError> {
-    let RecoveredWriter { active, header, preparer } = writer;
+    let Common { index, segments, watermarks, published, notifier, counters } = common;
+    let RecoveredWriter { active, header, preparer, is_unwitnessed, table } = writer;
     let directory = Arc::clone(preparer.directory());
     let latch = Arc::new(Latch::new());
-    let indexer = Box::new(Indexer::new(Arc::clone(&directory), Arc::clone(index)));
+    let indexer = Box::new(Indexer::new(Arc::clone(&directory), Arc::clone(index), table));
     let source: Box<dyn SegmentSource> = match threadless {
         true => Box::new(Inline::new(preparer, Arc::clone(&latch), indexer)),
         false => {
@@ -220,6 +237,9 @@ fn pipeline(
         watermarks: Arc::clone(watermarks),
         latch: Arc::clone(&latch),
         filled: Filled::default(),
+        checkpoints,
+        frames: 0,
+        is_unwitnessed,
         numbers: Vec::new(),
     };
     let (directory, mode, log_id) = (&directory, options.store_mode, header.log_id);
@@ -227,7 +247,8 @@ fn pipeline(
     let end = watermarks.synced();
     let session = |before| environment.new_session(before);
     let beacon = Beacon::light(directory, mode, log_id, end, session);
-    let publisher = Publisher::new(Arc::clone(watermarks), latch, beacon, Arc::clone(counters));
+    let shared = (Arc::clone(watermarks), Arc::clone(published), Arc::clone(counters));
+    let publisher = Publisher::new(shared, latch, beacon);
     let limits = Limits {
         group_batches_max: options.group_batches_max,
         group_bytes_max: options.group_bytes_max,

@@ -2,9 +2,9 @@
 //!
 //! Owns: [`decide`], pure: what was observed at the end of what verifies gives what to do.
 //!
-//! X is the place of the first frame that does not verify. The synced position alone decides: if
-//! anything behind X verifies and says that more than what stands before X was durable, then
-//! something durable is gone. That a segment is sealed, or followed by one in use, proves nothing:
+//! X is the place of the first frame that does not verify. What has been synced alone decides: if
+//! anything behind X verifies and says that more than what stands before X was durable, by its synced
+//! position or as a settled frame, then something durable is gone. That a segment is sealed, or followed by one in use, proves nothing:
 //! those pages too may have reached the disk before the ones in front of them. What no crash can do
 //! to files (make a named one vanish, change its length) is damage by itself. A segment is sealed
 //! only when the next one has its name, durably: preparing it comes first, and recovery replaces
@@ -16,6 +16,7 @@
 //! | at X | behind X | decision |
 //! |---|---|---|
 //! | anything | a synced position above X | refuse: damage |
+//! | anything | a settled frame | refuse: damage |
 //! | the file is missing | a segment in use | refuse: damage |
 //! | the file is missing, the segment in front is sealed | anything | refuse: damage |
 //! | the first file is missing | a segment, used or not | refuse: damage |
@@ -39,6 +40,8 @@ pub(crate) struct Observed {
     pub(crate) position: Position,
     /// The highest synced position behind X, and where.
     pub(crate) evidence: Option<Sighting>,
+    /// A frame behind X that says that all in front of it was durable: its file and offset.
+    pub(crate) settled: Option<(String, u64)>,
     /// The segment in front of X, if X is the start of one and that is sealed.
     pub(crate) sealed_before: Option<String>,
     /// A segment that cannot be there without the one of X.
@@ -89,6 +92,9 @@ pub(crate) fn decide(observed: &Observed) -> Decision {
             offset: *offset,
             synced_position: *synced_position,
         });
+    }
+    if let Some((file, offset)) = &observed.settled {
+        return Decision::Refuse(Proof::Settled { file: file.clone(), offset: *offset });
     }
     let Observed { sealed_before, there_behind, wrong_magic, unchecked, .. } = observed;
     match observed.fault {
@@ -157,6 +163,7 @@ mod tests {
             fault,
             position,
             evidence: None,
+            settled: None,
             sealed_before: None,
             there_behind: None,
             wrong_magic: None,
@@ -175,6 +182,17 @@ mod tests {
         for fault in FAULTS {
             let decision = decide(&Observed { evidence: sighting(11), ..observed(fault) });
             assert!(matches!(decision, Decision::Refuse(Proof::Synced { .. })), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_settled_frame_is_damage_whatever_stands_at_x_and_was_synced() {
+        for fault in FAULTS {
+            for evidence in [None, sighting(10)] {
+                let settled = Some(("later".to_owned(), 4096));
+                let decision = decide(&Observed { evidence, settled, ..observed(fault) });
+                assert!(matches!(decision, Decision::Refuse(Proof::Settled { .. })), "{fault:?}");
+            }
         }
     }
 

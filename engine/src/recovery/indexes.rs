@@ -22,6 +22,7 @@ use quipu_format::{
     ByteOffset, Chain, ControlKind, Frame, FrameKind, Position, Salt, SegmentHeader, layout,
 };
 
+use super::checkpoints::CheckpointWalk;
 use super::inventory::{Found, HeaderState};
 use super::scan::{Accepted, Walk};
 use crate::append::expected::StreamHead;
@@ -60,7 +61,7 @@ pub(crate) fn pass_over(
         HeaderState::Unused | HeaderState::Bad(_) => return None,
     };
     let (sealed, chain) = read_seal(found, header, &next)?;
-    let loaded = sidecar::load(directory, &sealed, &[Section::StreamTable, Section::StreamRecords]);
+    let loaded = sidecar::load(directory, &sealed, &NEEDED);
     let own = match loaded {
         Ok(own) => own,
         Err(LoadError::Missing) => return None,
@@ -69,24 +70,68 @@ pub(crate) fn pass_over(
             return None;
         }
     };
-    let loaded = index.update(|streams| load_streams(streams, &own));
-    if !matches!(loaded, Ok(true)) {
+    if !matches!(take(&own, index, &mut walk.checkpoints), Ok(true)) {
         walk.indexes.wrong += 1;
         return None;
     }
+    Some(accept(*header, (own, sealed), chain, walk))
+}
+
+/// Takes a sealed segment by the header of its index, where what it says of streams and checkpoints is
+/// known from elsewhere. `None`: it has no index that belongs to it.
+pub(super) fn pass_over_unread(
+    directory: &dyn Directory,
+    (found, header): (&Found, &SegmentHeader),
+    next: &Found,
+    walk: &mut Walk,
+) -> Option<SealedSegment> {
+    let HeaderState::Activated(next) = next.header else { return None };
+    let (sealed, chain) = read_seal(found, header, &next)?;
+    let own = sidecar::load(directory, &sealed, &[]).ok()?;
+    let accepted = accept(*header, (own, sealed), chain, walk);
+    walk.accepted.push(accepted);
+    Some(sealed)
+}
+
+fn accept(
+    header: SegmentHeader,
+    (own, sealed): (SegmentIndex, SealedSegment),
+    chain: Chain,
+    walk: &mut Walk,
+) -> Accepted {
     walk.indexes.used += 1;
     walk.batches += own.header().batch_count;
     walk.chain = chain;
     walk.last_control = Some(ControlKind::Seal);
-    Some(Accepted {
-        header: *header,
+    Accepted {
+        header,
         end: sealed.seal_end,
         sealed_at: Some(seal_offset(&sealed)),
         healed_seal: None,
         sealed: Some(sealed),
         own: Some(own),
         landmarks: Landmarks::none(),
-    })
+    }
+}
+
+/// What is read of an index at opening.
+const NEEDED: [Section; 3] = [Section::StreamTable, Section::StreamRecords, Section::Checkpoints];
+
+/// Moves streams and checkpoints on as an index says, if all of them go on where they stand; else
+/// none.
+fn take(
+    own: &SegmentIndex,
+    index: &StreamIndex,
+    checkpoints: &mut CheckpointWalk,
+) -> Result<bool, SidecarError> {
+    let sidecar = own.sidecar(&NEEDED)?;
+    if !checkpoints.goes_on(sidecar.checkpoints())?
+        || !index.update(|streams| load_streams(streams, own))?
+    {
+        return Ok(false);
+    }
+    checkpoints.pass_over(sidecar.checkpoints())?;
+    Ok(true)
 }
 
 /// The seal that the next header names, and the state of the log behind it.

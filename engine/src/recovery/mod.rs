@@ -15,6 +15,7 @@
 //!   stored again and synced before it is served or built upon.
 //! - Everything is read with positioned reads: a bad sector is an error, never a signal.
 
+mod checkpoints;
 pub(crate) mod decide;
 pub(crate) mod indexes;
 pub(crate) mod inventory;
@@ -23,6 +24,7 @@ mod read_only;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod scan;
+mod stream_table;
 pub(crate) mod window;
 
 use std::sync::Arc;
@@ -33,6 +35,8 @@ use quipu_format::{ByteOffset, Chain, ControlKind, LogId, Position, SegmentHeade
 use crate::environment::Environment;
 use crate::error::{Damage, Fault, OpenError, Proof};
 use crate::index::StreamIndex;
+use crate::index::checkpoints::Checkpoints;
+use crate::index::table::TableKeeper;
 use crate::options::Options;
 use crate::segment::landmarks::Landmarks;
 use crate::segment::prepare::Preparer;
@@ -51,6 +55,8 @@ pub(crate) struct Recovered {
     pub(crate) report: RecoveryReport,
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) index: StreamIndex,
+    /// Those that readers see.
+    pub(crate) checkpoints: Checkpoints,
     /// Where the log ends for readers.
     pub(crate) end: Position,
     /// Everything below is durable.
@@ -81,6 +87,10 @@ pub(crate) struct RecoveredWriter {
     pub(crate) active: ActiveSegment,
     pub(crate) header: SegmentHeader,
     pub(crate) preparer: Preparer,
+    /// Whether there are checkpoints that no frame says to be durable.
+    pub(crate) is_unwitnessed: bool,
+    /// What the file of all streams covers.
+    pub(crate) table: TableKeeper,
 }
 
 /// Opens the log in a locked directory for writing: finds its end, repairs its tail.
@@ -156,19 +166,22 @@ pub(crate) fn recover(
     };
     let made = indexes::complete(&**directory, true, &segments, &index, || environment.threads());
     report.count_indexes(walk.indexes, made);
+    let table = walk.table.keeper(&segments);
     if index.read().tail(header.sequence).is_none() {
         index.update(|streams| streams.begin_segment(header.sequence, header.base_position));
     }
     segments.push(Arc::clone(active.segment()));
     report.log_id = header.log_id;
     report.time_taken = started.elapsed();
+    let is_unwitnessed = walk.checkpoints.is_unwitnessed();
     Ok(Recovered {
         report,
         segments,
         index,
+        checkpoints: walk.checkpoints.into_checkpoints(None),
         end: chain.position,
         synced: chain.position,
-        writer: Some(RecoveredWriter { active, header, preparer }),
+        writer: Some(RecoveredWriter { active, header, preparer, is_unwitnessed, table }),
         reached: None,
     })
 }

@@ -55,12 +55,16 @@ pub(crate) fn recover_read_only(
         (false, true) => (chain.synced_position, chain.synced_position),
         (false, false) => (chain.position, chain.synced_position),
     };
+    // Of what was walked, all below the end that is shown is durable.
+    let durable_to = writer_lives.then_some(end);
+    let checkpoints = walk.checkpoints.into_checkpoints(durable_to);
+    report.checkpoints = checkpoints.len();
     let segments = map_all(&inventory, walk.accepted, false)?;
     let made = indexes::complete(&**directory, false, &segments, &index, || environment.threads());
     report.count_indexes(walk.indexes, made);
     report.log_id = inventory.log_id().unwrap_or(NO_LOG_ID);
     report.time_taken = started.elapsed();
-    Ok(Recovered { report, segments, index, end, synced, writer: None, reached })
+    Ok(Recovered { report, segments, index, checkpoints, end, synced, writer: None, reached })
 }
 
 /// What a reader has seen of a directory.

@@ -8,6 +8,7 @@ use quipu_format::{ByteOffset, ControlKind, LogId, Position};
 
 use super::indexes::IndexCounts;
 use super::scan::Walk;
+use super::stream_table::TableUse;
 use crate::error::{Damage, Fault};
 
 /// What opening a log has found and done.
@@ -28,12 +29,14 @@ pub struct RecoveryReport {
     pub log_id: LogId,
     /// Segments that hold the log.
     pub segments: usize,
-    /// Batches found whole.
+    /// Batches found whole, those without events aside.
     pub batches: u64,
     /// Events found; the position of the next one.
     pub events: u64,
     /// Distinct streams.
     pub streams: usize,
+    /// Named checkpoints.
+    pub checkpoints: usize,
     /// Everything below this position was proved durable by what stands on disk.
     pub proved_durable: Position,
     /// Whether the log had been closed, or is new.
@@ -58,6 +61,13 @@ pub struct RecoveryReport {
     /// Of these, how many are in memory alone: the log was opened for reading, or they could not be
     /// stored.
     pub indexes_unstored: usize,
+    /// Whether streams and checkpoints were taken from `streams.ckpt`, and from the indexes of later
+    /// segments alone.
+    pub stream_table_used: bool,
+    /// Whether `streams.ckpt` was there and could not be used: it was damaged, could not be read, did not
+    /// belong to the log as it is, or one of the indexes that it stands for is missing or wrong. It is
+    /// made again when a later segment is sealed.
+    pub stream_table_wrong: bool,
     /// For a damaged log that was opened for reading: what is lost. The log ends before it.
     pub damage: Option<Damage>,
     /// How long it took.
@@ -92,8 +102,9 @@ impl RecoveryReport {
             batches: walk.batches,
             events: walk.chain.position.as_u64(),
             streams: walk.streams,
+            checkpoints: walk.checkpoints.len(),
             proved_durable: walk.chain.synced_position,
-            clean_close: walk.batches == 0 || walk.last_control == Some(ControlKind::Close),
+            clean_close: walk.is_new() || walk.last_control == Some(ControlKind::Close),
             end: LogEnd {
                 file: walk.stop.file.clone(),
                 offset: walk.stop.offset,
@@ -106,6 +117,8 @@ impl RecoveryReport {
             indexes_wrong: 0,
             indexes_made: 0,
             indexes_unstored: 0,
+            stream_table_used: matches!(walk.table, TableUse::Used { .. }),
+            stream_table_wrong: walk.table == TableUse::Wrong,
             damage: None,
             time_taken: Duration::ZERO,
         }

@@ -7,14 +7,16 @@
 
 use quipu_format::sidecar::SealedSegment;
 use quipu_format::{
-    ByteOffset, Chain, ControlKind, Frame, FrameError, FrameKind, Position, Salt, SegmentHeader,
-    SegmentSeq, Step, find_evidence, layout,
+    Body, ByteOffset, Chain, ControlKind, Frame, FrameError, FrameKind, Position, Salt,
+    SegmentHeader, SegmentSeq, Step, find_evidence, layout,
 };
 
+use super::checkpoints::CheckpointWalk;
 use super::decide::{Observed, Sighting, WrongMagic};
 use super::indexes::{IndexCounts, pass_over};
 use super::inventory::{Found, HeaderState, Inventory};
 use super::plan::wrong_magic;
+use super::stream_table::{self, TableUse};
 use super::window::Window;
 use crate::error::{Fault, OpenError};
 use crate::index::{StreamIndex, Streams, intake};
@@ -38,6 +40,9 @@ pub(crate) struct Walk {
     pub(crate) batches: u64,
     pub(crate) streams: usize,
     pub(crate) indexes: IndexCounts,
+    pub(crate) checkpoints: CheckpointWalk,
+    /// What has become of the file of all streams.
+    pub(crate) table: TableUse,
     /// Whether it ended at the limit that it was given, and not where frames do not verify.
     pub(crate) is_limited: bool,
 }
@@ -77,6 +82,11 @@ pub(crate) struct Stop {
 }
 
 impl Walk {
+    /// Whether nothing has ever been committed.
+    pub(crate) fn is_new(&self) -> bool {
+        self.batches == 0 && self.checkpoints.len() == 0
+    }
+
     pub(crate) fn healed_seals(&self) -> usize {
         self.accepted.iter().filter(|accepted| accepted.healed_seal.is_some()).count()
     }
@@ -91,23 +101,51 @@ pub(crate) fn walk(
     scan_all: bool,
     limit: Option<Position>,
 ) -> Result<Walk, OpenError> {
-    let mut walk = Walk {
-        accepted: Vec::new(),
-        stop: Stop::at_start_of(SegmentSeq::ZERO, Fault::MissingFile),
-        chain: Chain {
-            position: Position::ZERO,
-            previous: 0,
-            time: quipu_format::CommitTime::ZERO,
-            synced_position: Position::ZERO,
-        },
-        last_control: None,
-        batches: 0,
-        streams: 0,
-        indexes: IndexCounts::default(),
-        is_limited: false,
-    };
-    let mut expected = SegmentSeq::ZERO;
-    for (place, found) in inventory.segments.iter().enumerate() {
+    let mut table = TableUse::NotAsked;
+    if !scan_all {
+        let mut walk = Walk::new();
+        match stream_table::pass_over(inventory, index, &mut walk) {
+            Ok(()) => return walk_on((inventory, index), scan_all, limit, walk),
+            Err(error) => table = TableUse::without(&error),
+        }
+    }
+    walk_on((inventory, index), scan_all, limit, Walk { table, ..Walk::new() })
+}
+
+impl Walk {
+    fn new() -> Self {
+        Self {
+            accepted: Vec::new(),
+            stop: Stop::at_start_of(SegmentSeq::ZERO, Fault::MissingFile),
+            chain: Chain {
+                position: Position::ZERO,
+                previous: 0,
+                time: quipu_format::CommitTime::ZERO,
+                synced_position: Position::ZERO,
+            },
+            last_control: None,
+            batches: 0,
+            streams: 0,
+            indexes: IndexCounts::default(),
+            checkpoints: CheckpointWalk::default(),
+            table: TableUse::NotAsked,
+            is_limited: false,
+        }
+    }
+}
+
+/// Goes on behind the segments that have been accepted.
+fn walk_on(
+    (inventory, index): (&Inventory, &StreamIndex),
+    scan_all: bool,
+    limit: Option<Position>,
+    mut walk: Walk,
+) -> Result<Walk, OpenError> {
+    let passed = walk.accepted.len();
+    let last = walk.accepted.last();
+    let mut expected = last.map_or(SegmentSeq::ZERO, |last| last.header.sequence.plus(1));
+    walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
+    for (place, found) in inventory.segments.iter().enumerate().skip(passed) {
         walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
         if found.sequence != expected {
             break;
@@ -153,7 +191,7 @@ pub(crate) fn walk(
 }
 
 /// Whether a file can go on where the walk stands: gives its header.
-fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> {
+pub(super) fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> {
     // Says more than its length, which is another one if the whole file is foreign.
     if let Some(error) = wrong_magic(found.header) {
         return Err(Fault::Header(error));
@@ -229,25 +267,27 @@ impl SegmentScan<'_> {
                     walk.is_limited = true;
                     Fault::NeverWritten
                 }
-                Step::Frame { frame, chain: after } => match self.take(&frame, offset) {
-                    Ok(()) => {
-                        if frame.header.kind == FrameKind::Batch {
-                            landmarks.note(frame.header.first_position, offset);
-                            walk.batches += 1;
+                Step::Frame { frame, chain: after } => {
+                    match self.take(&frame, offset, &mut walk.checkpoints) {
+                        Ok(()) => {
+                            if frame.header.kind == FrameKind::Batch {
+                                landmarks.note(frame.header.first_position, offset);
+                                walk.batches += 1;
+                            }
+                            last_control = match frame.header.kind {
+                                FrameKind::Batch | FrameKind::Checkpoints => None,
+                                FrameKind::Control(kind) => Some(kind),
+                            };
+                            if last_control == Some(ControlKind::Seal) {
+                                sealed_at = Some(offset);
+                            }
+                            chain = after;
+                            offset = offset.plus(u64::from(frame.header.frame_bytes));
+                            continue;
                         }
-                        last_control = match frame.header.kind {
-                            FrameKind::Batch => None,
-                            FrameKind::Control(kind) => Some(kind),
-                        };
-                        if last_control == Some(ControlKind::Seal) {
-                            sealed_at = Some(offset);
-                        }
-                        chain = after;
-                        offset = offset.plus(u64::from(frame.header.frame_bytes));
-                        continue;
+                        Err(error) => Fault::Frame(error),
                     }
-                    Err(error) => Fault::Frame(error),
-                },
+                }
                 Step::NeverWritten => Fault::NeverWritten,
                 Step::Bad(error) => Fault::Frame(error),
             };
@@ -296,9 +336,16 @@ impl SegmentScan<'_> {
         Ok(if healed.is_some() { None } else { fault })
     }
 
-    /// Puts a frame's events into the index.
-    fn take(&mut self, frame: &Frame<'_>, offset: ByteOffset) -> Result<(), FrameError> {
-        intake::take(self.index, self.streams, (frame, offset), self.header.capacity)
+    /// Puts a frame's events into the index, and takes its checkpoints, each of which must go forward.
+    fn take(
+        &mut self,
+        frame: &Frame<'_>,
+        offset: ByteOffset,
+        checkpoints: &mut CheckpointWalk,
+    ) -> Result<(), FrameError> {
+        checkpoints.check(&Body::decode(frame)?)?;
+        intake::take(self.index, self.streams, (frame, offset), self.header.capacity)?;
+        checkpoints.take(frame)
     }
 }
 
@@ -311,6 +358,7 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
         fault: walk.stop.fault,
         position: walk.chain.position,
         evidence: None,
+        settled: None,
         sealed_before: None,
         there_behind: None,
         wrong_magic: None,
@@ -322,9 +370,9 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
     }
     let log_id = inventory.log_id();
     for found in inventory.segments.iter().filter(|found| found.sequence >= walk.stop.sequence) {
-        let mut behind = Behind { inventory, found, observed: &mut observed };
         let stopped_here = found.sequence == walk.stop.sequence;
         let from = if stopped_here { walk.stop.offset } else { ByteOffset::ZERO };
+        let mut behind = Behind { inventory, found, from, observed: &mut observed };
         // The first segment is never taken away while there are others, used or not.
         if !stopped_here && (found.is_activated() || walk.accepted.is_empty()) {
             let path = inventory.path(&found.name);
@@ -339,7 +387,7 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
         {
             behind.see(ByteOffset::ZERO, header.synced_position);
         }
-        let contents = behind.contents(from, log_id.map(|id| Salt::new(id, found.sequence)))?;
+        let contents = behind.contents(log_id.map(|id| Salt::new(id, found.sequence)))?;
         if contents && log_id.is_none() {
             observed.unchecked.get_or_insert(inventory.path(&found.name));
         }
@@ -351,6 +399,8 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
 struct Behind<'a> {
     inventory: &'a Inventory,
     found: &'a Found,
+    /// X, or the start of a segment behind it.
+    from: ByteOffset,
     observed: &'a mut Observed,
 }
 
@@ -358,9 +408,10 @@ struct Behind<'a> {
 const PIECE_BYTES: u64 = 1 << 20;
 
 impl Behind<'_> {
-    /// Reads all from `from` on: counts what is not zero, and searches it for evidence. Whether
-    /// there is anything in the blocks of frames.
-    fn contents(&mut self, from: ByteOffset, salt: Option<Salt>) -> Result<bool, OpenError> {
+    /// Reads it: counts what is not zero, and searches it for evidence. Whether there is anything in
+    /// the blocks of frames.
+    fn contents(&mut self, salt: Option<Salt>) -> Result<bool, OpenError> {
+        let from = self.from;
         let file = self.found.open()?;
         let mut window = Window::new(&*file, self.found.length);
         let mut at = from.as_u64();
@@ -379,6 +430,7 @@ impl Behind<'_> {
                 let evidence = salt.and_then(|salt| find_evidence(bytes, salt, offset));
                 if let Some(evidence) = evidence {
                     self.see(evidence.offset, evidence.synced_position);
+                    self.see_settled(evidence.settled_at);
                 }
             }
             at += PIECE_BYTES;
@@ -387,6 +439,14 @@ impl Behind<'_> {
             self.observed.bytes_after += last + 1 - from.as_u64();
         }
         Ok(frames)
+    }
+
+    /// Notes a settled frame, if it is behind X: what stands at X it does not speak of.
+    fn see_settled(&mut self, settled_at: Option<ByteOffset>) {
+        if let Some(at) = settled_at.filter(|at| *at > self.from) {
+            let place = || (self.inventory.path(&self.found.name), at.as_u64());
+            self.observed.settled.get_or_insert_with(place);
+        }
     }
 
     /// Notes a synced position, if it is the highest so far.

@@ -12,4 +12,5 @@ pub(crate) mod reader;
 pub(crate) mod set;
 pub(crate) mod sidecar;
 pub(crate) mod source;
+pub(crate) mod stream_table;
 pub(crate) mod writer;

@@ -24,6 +24,12 @@ pub(crate) fn unfinished_sidecar_name(sequence: SegmentSeq) -> String {
     format!("{:020}.idx.tmp", sequence.as_u64())
 }
 
+/// The name of the file that holds all streams.
+pub(crate) const STREAM_TABLE: &str = "streams.ckpt";
+
+/// The name under which it is written, before it is that.
+pub(crate) const UNFINISHED_STREAM_TABLE: &str = "streams.ckpt.tmp";
+
 /// What a file name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Named {
@@ -40,6 +46,9 @@ pub(crate) enum Named {
 /// Reads a file name.
 pub(crate) fn parse(name: &str) -> Named {
     type Kind = fn(SegmentSeq) -> Named;
+    if name == UNFINISHED_STREAM_TABLE {
+        return Named::Unfinished;
+    }
     let kinds: [(&str, Kind); 4] = [
         (".seg", Named::Segment),
         (".idx", Named::Sidecar),
@@ -67,6 +76,7 @@ mod tests {
             assert_eq!(parse(&sidecar_name(sequence)), Named::Sidecar(sequence));
             assert_eq!(parse(&unfinished_sidecar_name(sequence)), Named::Unfinished);
         }
+        assert_eq!(parse(UNFINISHED_STREAM_TABLE), Named::Unfinished);
     }
 
     #[test]

@@ -126,6 +126,7 @@ impl ActiveSegment {
         batch: &mut EncodedBatch,
         time: CommitTime,
         synced_position: Position,
+        settled: bool,
     ) -> io::Result<()> {
         let (offset, position) = (self.end(), self.chain.position);
         let fields = CommitFields {
@@ -133,11 +134,14 @@ impl ActiveSegment {
             first_position: position,
             commit_time: time,
             synced_position,
+            settled,
             previous: self.chain.previous,
         };
         let checksum = batch.commit(&fields, self.segment.salt());
         self.store(&batch.parts())?;
-        self.segment.landmarks().note(position, offset);
+        if batch.event_count() > 0 {
+            self.segment.landmarks().note(position, offset);
+        }
         self.chain = Chain {
             position: position.plus(u64::from(batch.event_count())),
             previous: checksum,
@@ -148,17 +152,18 @@ impl ActiveSegment {
         Ok(())
     }
 
-    /// Stores a frame without events.
+    /// Stores a frame without a body. What is durable: the synced position, and whether all in front is.
     pub(crate) fn append_control(
         &mut self,
         kind: ControlKind,
         time: CommitTime,
-        synced_position: Position,
+        (synced_position, settled): (Position, bool),
     ) -> io::Result<()> {
         let fields = ControlFields {
             position: self.chain.position,
             time,
             synced_position,
+            settled,
             previous: self.chain.previous,
         };
         let (bytes, checksum) = control_frame(kind, fields, self.segment.salt(), self.end());
@@ -213,7 +218,7 @@ mod tests {
             let prepared = preparer.prepare().unwrap();
             let mut active = ActiveSegment::activate(prepared, &header, mode).unwrap();
             let mut append = |kind| {
-                active.append_control(kind, CommitTime::ZERO, Position::ZERO).unwrap();
+                active.append_control(kind, CommitTime::ZERO, (Position::ZERO, false)).unwrap();
                 active.has_room_for_control()
             };
             while append(ControlKind::Mark) {}

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use quipu::sim::SimDisk;
 use quipu::{Damage, Log, OpenError, Options};
+use quipu_format::checksum::{body_checksum, commit_checksum};
+use quipu_format::{ByteOffset, Salt, SegmentHeader};
 
 /// Bytes by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,10 +69,30 @@ impl Files {
         frames
     }
 
+    /// The header of a segment.
+    pub(crate) fn header(&self, sequence: usize) -> SegmentHeader {
+        SegmentHeader::decode(&self.0[&segment(sequence)][..HEADER_BYTES]).unwrap().unwrap()
+    }
+
     /// Whether a frame is a batch.
     pub(crate) fn is_batch(&self, sequence: usize, at: usize) -> bool {
         self.0[&segment(sequence)][at + 4] == 1
     }
+}
+
+/// Makes the checksums of a frame without streams right again, which stands at `at`.
+pub(crate) fn fix_frame(frame: &mut [u8], salt: Salt, at: usize) {
+    let put = |frame: &mut [u8], at: usize, sum: u32| {
+        frame[at..at + 4].copy_from_slice(&sum.to_le_bytes());
+    };
+    let length = u32::from_le_bytes(frame[..4].try_into().unwrap()) as usize;
+    let header = salt.header_checksum(ByteOffset::new(at as u64), &frame[..44]);
+    put(frame, 44, header);
+    let trailer = length - 16;
+    let body = body_checksum(&[&frame[48..trailer]]);
+    put(frame, trailer, body);
+    let commit = commit_checksum(header, &[], &frame[trailer..trailer + 12]);
+    put(frame, trailer + 12, commit);
 }
 
 /// The name of a segment.

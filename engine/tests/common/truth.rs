@@ -91,7 +91,7 @@ impl Truth {
                         bytes: at..end,
                         kind: if is_seal { PartKind::Seal } else { PartKind::Frame },
                         positions: header.first_position.as_u64()..behind.position.as_u64(),
-                        synced_position: header.synced_position.as_u64(),
+                        synced_position: said(&header),
                     });
                     (chain, at) = (behind, end);
                     if is_seal {
@@ -217,8 +217,14 @@ fn header(bytes: &[u8]) -> Result<Option<SegmentHeader>, SegmentHeaderError> {
     SegmentHeader::decode(&bytes[..bytes.len().min(HEADER_BYTES)])
 }
 
+/// Below which position all had been durable, by a frame in front of which all has to be: of one that
+/// is settled, wherever it stands.
+fn said(header: &FrameHeader) -> u64 {
+    if header.settled { u64::MAX } else { header.synced_position.as_u64() }
+}
+
 /// The highest synced position that any header at or behind X tells, looked for at every multiple
-/// of 8.
+/// of 8; more than any if one behind X is settled.
 fn witnessed(now: &Files, log_id: Option<LogId>, sequence: usize, offset: usize) -> u64 {
     let Some(log_id) = log_id else { return 0 };
     let mut highest = 0;
@@ -231,7 +237,9 @@ fn witnessed(now: &Files, log_id: Option<LogId>, sequence: usize, offset: usize)
         for at in (from.max(HEADER_BYTES)..bytes.len()).step_by(8) {
             let place = ByteOffset::new(at as u64);
             if let Ok(Some(found)) = FrameHeader::decode(&bytes[at..], salt, place) {
-                highest = highest.max(found.synced_position.as_u64());
+                let is_at_x = (later, at) == (sequence, offset);
+                let told = if is_at_x { found.synced_position.as_u64() } else { said(&found) };
+                highest = highest.max(told);
             }
         }
     }

@@ -3,10 +3,10 @@
 //! Owns: [`found`], quick, for every state, [`thorough`], which reads in every way there is, and
 //! [`truthful`], for a log that may be damaged where it was not looked at.
 
-use quipu::{Log, ReadError, ReadErrorKind, RecordedEvent, Version};
+use quipu::{Log, Position, ReadError, ReadErrorKind, RecordedEvent, Version};
 
 use crate::model::{Model, Placed, Submitted};
-use crate::script::{STREAMS, stream_name};
+use crate::script::{CHECKPOINTS, STREAMS, stream_name};
 use crate::sought::Sought;
 use crate::violation::Violation;
 
@@ -20,6 +20,9 @@ pub fn found(log: &Log, model: &Model, least: usize) -> Result<usize, Violation>
     let mut found = 0;
     for batch in log.batches(..) {
         let batch = batch.map_err(|error| Violation::Reading(error.to_string()))?;
+        while is_without_events(model, found) {
+            found += 1;
+        }
         let Some(placed) = history.get(found) else {
             return Err(Violation::NeverSubmitted { found: found + 1, most: history.len() });
         };
@@ -48,6 +51,15 @@ pub fn found(log: &Log, model: &Model, least: usize) -> Result<usize, Violation>
         }
         found += 1;
     }
+    // Behind the last batch with events there may be some without.
+    let events_end = found;
+    let Some(found) = (events_end..=history.len())
+        .take_while(|count| *count == events_end || is_without_events(model, count - 1))
+        .find(|count| has_checkpoints(log, model, *count))
+    else {
+        let (there, least) = (log.checkpoints(), model.checkpoints_of(events_end));
+        return Err(Violation::Reading(format!("checkpoints {there:?}, at least {least:?}")));
+    };
     if found < least {
         return Err(Violation::Lost { found, least });
     }
@@ -58,6 +70,19 @@ pub fn found(log: &Log, model: &Model, least: usize) -> Result<usize, Violation>
         )));
     }
     Ok(found)
+}
+
+/// Whether the batch at a place of the model's history sets checkpoints alone: no read gives it.
+fn is_without_events(model: &Model, place: usize) -> bool {
+    model.history().get(place).is_some_and(|placed| placed.submission.events.is_empty())
+}
+
+/// Whether the log's named checkpoints are what the first `batches` have set.
+fn has_checkpoints(log: &Log, model: &Model, batches: usize) -> bool {
+    let expected = model.checkpoints_of(batches);
+    let there = log.checkpoints();
+    let all = there.iter().map(|(name, at)| (&**name, at.as_u64()));
+    all.eq(expected.iter().map(|(name, at)| (*name, *at)))
 }
 
 /// Whether everything that can be read shows the first `batches` of the model's history.
@@ -90,6 +115,13 @@ pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violatio
         same("a stream backward", log.read_stream(stream, ..).backward().into_iter(), &reversed)?;
         parts_of_stream(log, stream, &reversed)?;
     }
+    let expected = model.checkpoints_of(batches);
+    for name in CHECKPOINTS.into_iter().chain(["order-1"]) {
+        let (told, expected) = (log.checkpoint(name), expected.get(name).copied());
+        if told.map(Position::as_u64) != expected {
+            return Err(Violation::Reading(format!("{name:?} is at {told:?}, not {expected:?}")));
+        }
+    }
     let mut last = None;
     for batch in log.batches(..) {
         let time = batch.map_err(|error| Violation::Reading(error.to_string()))?.committed_at();
@@ -99,8 +131,9 @@ pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violatio
         last = Some(time);
     }
     let backward = log.batches(..).backward().filter(|batch| batch.is_ok()).count();
-    if backward != batches {
-        let what = format!("{batches} batches forward, {backward} backward");
+    let with_events = (0..batches).filter(|place| !is_without_events(model, *place)).count();
+    if backward != with_events {
+        let what = format!("{with_events} batches forward, {backward} backward");
         return Err(Violation::Reading(what));
     }
     Ok(())
@@ -124,8 +157,10 @@ fn parts_of_stream(log: &Log, stream: &str, reversed: &[&Expected<'_>]) -> Resul
 /// How far a log that may be damaged can be read from its start, and whether all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Readable {
-    /// Batches in front of the first error, or all.
+    /// Batches with events in front of the first error, or all.
     pub batches: usize,
+    /// Batches, those without events too, that the end of the log and its checkpoints tell of.
+    pub committed: usize,
     /// Whether there was no error.
     pub is_all: bool,
 }
@@ -138,8 +173,12 @@ pub struct Readable {
 pub fn truthful(log: &Log, model: &Model) -> Result<Readable, Violation> {
     let history = model.history();
     let end = log.end().as_u64();
-    let Some(there) = (0..=history.len()).find(|count| model.end_of(*count) == end) else {
-        return Err(Violation::Reading(format!("the log ends at {end}, where no batch ends")));
+    let is_there =
+        |count: &usize| model.end_of(*count) == end && has_checkpoints(log, model, *count);
+    let Some(there) = (0..=history.len()).find(is_there) else {
+        let checkpoints = log.checkpoints();
+        let what = format!("the log ends at {end}, {checkpoints:?}, where no batch ends so");
+        return Err(Violation::Reading(what));
     };
     let expected: Vec<Expected<'_>> =
         history.get(..there).unwrap_or_default().iter().flat_map(events_of).collect();
@@ -170,10 +209,10 @@ pub fn truthful(log: &Log, model: &Model) -> Result<Readable, Violation> {
     for batch in log.batches(..) {
         match batch.and_then(|batch| batch.events().map(drop)) {
             Ok(()) => batches += 1,
-            Err(_) => return Ok(Readable { batches, is_all: false }),
+            Err(_) => return Ok(Readable { batches, committed: there, is_all: false }),
         }
     }
-    Ok(Readable { batches, is_all: true })
+    Ok(Readable { batches, committed: there, is_all: true })
 }
 
 /// As [`same`], up to the first error, which is damage.

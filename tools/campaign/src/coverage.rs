@@ -48,6 +48,14 @@ impl Coverage {
                 self.count(Row { table: "index", name, branch: "" });
             }
         }
+        for (is_so, name) in [
+            (report.stream_table_used, "table of streams used"),
+            (report.stream_table_wrong, "table of streams wrong"),
+        ] {
+            if is_so {
+                self.count(Row { table: "index", name, branch: "" });
+            }
+        }
         if report.clean_close {
             self.count(Row { table: "repair", name: "after a clean close", branch: "" });
         }
@@ -82,6 +90,7 @@ impl Coverage {
         let (name, branch) = match error {
             AppendError::PreconditionFailed(_) => ("PreconditionFailed", ""),
             AppendError::QueryMatched { .. } => ("QueryMatched", ""),
+            AppendError::CheckpointRefused { .. } => ("CheckpointRefused", ""),
             AppendError::NotJudged(_) => ("NotJudged", ""),
             AppendError::InvalidBatch(_) => ("InvalidBatch", ""),
             AppendError::TooLarge { .. } => ("TooLarge", ""),
@@ -174,6 +183,7 @@ pub fn fault_name(fault: &Fault) -> &'static str {
 fn proof_name(proof: &Proof) -> &'static str {
     match proof {
         Proof::Synced { .. } => SYNCED,
+        Proof::Settled { .. } => SETTLED,
         Proof::InUse { .. } => "damage: a segment behind",
         Proof::Sealed { .. } => "damage: sealed in front",
         Proof::FixedLength => "damage: length",
@@ -196,6 +206,7 @@ pub const SEEDS_FOR_ALL_ROWS: u64 = 2_000;
 /// and every error that a caller of the engine can be told without a failing system around it.
 /// Errors of failing calls are for the campaign that fails every call site in turn.
 pub const EXPECTED: &[Row] = &[
+    row("append", "CheckpointRefused", ""),
     row("append", "Closed", ""),
     row("append", "Full", "allocate"),
     row("append", "InvalidBatch", ""),
@@ -211,6 +222,8 @@ pub const EXPECTED: &[Row] = &[
     row("follow", "before it was answered", ""),
     row("follow", "over the writer's end", ""),
     row("index", "made", ""),
+    row("index", "table of streams used", ""),
+    row("index", "table of streams wrong", ""),
     row("index", "used", ""),
     row("index", "wrong", ""),
     row("open", "InUse", ""),
@@ -242,6 +255,10 @@ pub const EXPECTED: &[Row] = &[
     row("recovery", "damage: length", "no length of a segment"),
     row("recovery", "damage: sealed in front", "missing file"),
     row("recovery", "damage: wrong magic", "header: magic"),
+    row("recovery", SETTLED, "another length"),
+    row("recovery", SETTLED, "frame: body checksum"),
+    row("recovery", SETTLED, "frame: forbidden"),
+    row("recovery", SETTLED, "frame: header checksum"),
     row("recovery", SYNCED, "another length"),
     row("recovery", SYNCED, "frame: another position"),
     row("recovery", SYNCED, "frame: body checksum"),
@@ -265,3 +282,4 @@ pub const EXPECTED: &[Row] = &[
 const CLEAN: &str = "clean end";
 const CUT: &str = "torn tail: cut";
 const SYNCED: &str = "damage: synced position above";
+const SETTLED: &str = "damage: a settled frame behind";

@@ -30,8 +30,10 @@ use crate::violation::{Found, Violation};
 /// What must become of a log whose bytes have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
-    /// Batches in front of the first change.
+    /// Batches in front of the first change, those without events too.
     pub batches: usize,
+    /// Those with events.
+    pub with_events: usize,
     /// The position there.
     pub position: u64,
     /// The file and the offset of the first item that changed; `None`: only what is behind the end.
@@ -64,16 +66,21 @@ pub fn expectation((before, items): (&Image, &[Item]), after: &Image) -> Expecta
     };
     let kept = items.iter().enumerate().take_while(|(place, item)| is_kept((*place, item))).count();
     let in_front = items.get(..kept).unwrap_or_default();
-    let batches = in_front.iter().filter(|item| item.kind == ItemKind::Batch).count();
+    let batches = in_front.iter().filter(|item| item.kind.is_committed()).count();
+    let with_events = in_front.iter().filter(|item| item.kind == ItemKind::Batch).count();
     let is_old_state = now.len() > kept;
     let first = items.get(kept);
     let from = first.or(items.last()).map_or("", |item| &item.file);
     let wrong_magic = wrong_magics(after).find(|(name, _)| &**name >= from);
     let segments = after.files().keys().filter(|name| sequence_of(name).is_some()).count();
-    let is_claimed = first.is_some_and(|item| claimed_behind(item, after) > item.position);
+    let is_claimed = first.is_some_and(|item| {
+        let (most, is_settled) = claimed_behind(item, after);
+        is_settled || most > item.position
+    });
     let has_other_length = kept > 0 && first.is_some_and(|item| tells_length(item, after));
     Expectation {
         batches,
+        with_events,
         position: match first {
             Some(item) => item.position,
             None => items.last().map_or(0, |last| last.end),
@@ -135,9 +142,9 @@ fn tells_length(item: &Item, after: &Image) -> bool {
 }
 
 /// The highest claim that stands anywhere from an item on: in whole frames, in torn ones whose
-/// header is whole, in headers of later segments.
-fn claimed_behind(item: &Item, after: &Image) -> u64 {
-    let mut most = 0;
+/// header is whole, in headers of later segments. And whether a frame behind it claims all in front.
+fn claimed_behind(item: &Item, after: &Image) -> (u64, bool) {
+    let (mut most, mut is_settled) = (0, false);
     for (name, bytes) in after.files().range(item.file.clone()..) {
         let Some(sequence) = sequence_of(name) else { continue };
         let from = if *name == item.file { item.bytes.start } else { 0 };
@@ -151,8 +158,10 @@ fn claimed_behind(item: &Item, after: &Image) -> u64 {
         let rest = bytes.get(from..).unwrap_or_default();
         let found = find_evidence(rest, salt, ByteOffset::new(from as u64));
         most = most.max(found.map_or(0, |found| found.synced_position.as_u64()));
+        let settled = found.and_then(|found| found.settled_at);
+        is_settled |= settled.is_some_and(|at| at.as_u64() > from as u64);
     }
-    most
+    (most, is_settled)
 }
 
 /// A log at rest that is to be damaged.
@@ -244,15 +253,15 @@ impl<'a> AtRest<'a> {
         }
         let found = truthful(&log, self.model)?;
         disk.crash();
-        let all = self.items.iter().filter(|item| item.kind == ItemKind::Batch).count();
+        let all = self.items.iter().filter(|item| item.kind.is_committed()).count();
         let is_right = match found.is_all {
             // What is gone was no batch, or what is gone of the last segment could be taken for the
             // end of the log.
             true => {
-                found.batches == all
+                found.committed == all
                     || [&expected, &of_last]
                         .iter()
-                        .any(|expected| !expected.is_damage && found.batches == expected.batches)
+                        .any(|expected| !expected.is_damage && found.committed == expected.batches)
             }
             // Without its index a segment that is damaged anywhere proves nothing of itself.
             false => {
@@ -265,7 +274,7 @@ impl<'a> AtRest<'a> {
                         .map(|(_, bytes)| bytes.clone())
                         .collect()
                 };
-                found.batches >= expected.batches || indexes(&self.image) != indexes(&after)
+                found.batches >= expected.with_events || indexes(&self.image) != indexes(&after)
             }
         };
         match is_right {
@@ -345,7 +354,8 @@ impl<'a> AtRest<'a> {
                     place == (expected.position, *offset) && damage.file.ends_with(&**file)
                 });
                 // What cannot be told from a tail is refused for other reasons only.
-                is_first && (expected.is_claimed || !matches!(damage.proof, Proof::Synced { .. }))
+                let is_claim = matches!(damage.proof, Proof::Synced { .. } | Proof::Settled { .. });
+                is_first && (expected.is_claimed || !is_claim)
             }
             OpenError::Io(_) => is_unreadable,
             OpenError::NotASegment { file, .. } => {

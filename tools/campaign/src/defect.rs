@@ -146,12 +146,17 @@ fn forge(draw: &mut impl Draw, image: &Image, items: &[Item]) -> Option<Defect> 
         // With another id nothing in its files would be of the log any more, and nobody could tell.
         ItemKind::Header if segments > 1 => pick(draw, &HEADER_FIELDS),
         ItemKind::Header => pick(draw, HEADER_FIELDS.get(1..)?),
-        ItemKind::Batch => pick(draw, &FRAME_FIELDS),
+        ItemKind::Batch | ItemKind::Checkpoints => pick(draw, &FRAME_FIELDS),
         _ => pick(draw, FRAME_FIELDS.get(1..)?),
     };
     let offset = item.bytes.start + within;
+    let bit = match draw.below(8) {
+        // Settled or not is a claim, too.
+        1 if item.kind != ItemKind::Header && within == header::FLAGS => 2,
+        bit => bit,
+    };
     let byte = bytes.get_mut(offset)?;
-    *byte ^= 1 << draw.below(8);
+    *byte ^= 1 << bit;
     match item.kind {
         ItemKind::Header => fix_segment_header(&mut bytes)?,
         _ => fix_frame(bytes.get_mut(item.bytes.clone())?, item.salt, item.bytes.start as u64)?,
@@ -217,7 +222,7 @@ const HEADER_FIELDS: [usize; 9] = [
 const FRAME_FIELDS: [usize; 7] = [
     header::KIND,
     header::FLAGS,
-    header::RESERVED,
+    header::CHECKPOINT_COUNT,
     header::EVENT_COUNT,
     header::STREAM_COUNT,
     header::FIRST_POSITION,

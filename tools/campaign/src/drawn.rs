@@ -7,7 +7,8 @@ use quipu::{Durability, Preparation, StoreMode};
 
 use crate::draw::Draw;
 use crate::script::{
-    Draft, DraftEvent, End, Expectation, Life, Mishap, Misuse, STREAMS, Script, Step,
+    CHECKPOINTS, Draft, DraftEvent, End, Expectation, Life, Mishap, Misuse, Rise, STREAMS, Script,
+    Step,
 };
 use crate::sought::{Since, Sought, Traits};
 
@@ -76,7 +77,7 @@ impl Mishap {
 
 impl Step {
     fn draw(draw: &mut impl Draw, mishaps: bool) -> Self {
-        match draw.below(24) {
+        match draw.below(26) {
             0 => Self::Sync,
             1 => Self::Quiet,
             2 | 3 => Self::Again(draw.below(4) as u8),
@@ -85,6 +86,7 @@ impl Step {
             6 if draw.one_in(4) => Self::Misuse(*draw.choose(&[
                 Misuse::Empty,
                 Misuse::Contradiction,
+                Misuse::TwoPositions,
                 Misuse::TooLarge,
                 Misuse::LongName,
                 Misuse::IdempotentTooLate,
@@ -92,6 +94,7 @@ impl Step {
                 Misuse::WriteReadOnly,
                 Misuse::Option,
             ])),
+            7 | 8 => Self::Append(Draft::checkpoints(draw)),
             _ => Self::Append(Draft::draw(draw)),
         }
     }
@@ -116,7 +119,19 @@ impl Draft {
             }
         }
         let queries = draw_queries(draw);
-        Self { events, expectations, queries, durability: draw_durability(draw), idempotent }
+        let checkpoints = if draw.one_in(4) { draw_checkpoints(draw) } else { Vec::new() };
+        let durability = draw_durability(draw);
+        Self { events, expectations, queries, checkpoints, durability, idempotent }
+    }
+
+    /// A batch of named checkpoints alone.
+    fn checkpoints(draw: &mut impl Draw) -> Self {
+        let expectations = match draw.one_in(5) {
+            true => vec![(draw_stream(draw), Expectation::draw(draw))],
+            false => Vec::new(),
+        };
+        let (checkpoints, durability) = (draw_checkpoints(draw), draw_durability(draw));
+        Self { expectations, checkpoints, durability, ..Self::nothing() }
     }
 
     /// A batch without events.
@@ -127,7 +142,7 @@ impl Draft {
             false => Vec::new(),
         };
         let durability = draw_durability(draw);
-        Self { events: Vec::new(), expectations, queries, durability, idempotent: false }
+        Self { expectations, queries, durability, ..Self::nothing() }
     }
 }
 
@@ -156,6 +171,18 @@ impl Expectation {
             _ => Self::Right,
         }
     }
+}
+
+/// One or two, mostly forward.
+fn draw_checkpoints(draw: &mut impl Draw) -> Vec<(u8, Rise)> {
+    let first = draw.below(CHECKPOINTS.len() as u64) as u8;
+    let count = if draw.one_in(3) { 2 } else { 1 };
+    let rise = |draw: &mut _| match Draw::below(draw, 8) {
+        0 => Rise::Same,
+        1 => Rise::Back,
+        by => Rise::By(by as u8),
+    };
+    (0..count).map(|at| (first + at, rise(draw))).collect()
 }
 
 /// Often none.

@@ -17,7 +17,7 @@ use crate::effort::Effort;
 use crate::explore::Explorer;
 use crate::parallel::{Cases, FirstFailure};
 use crate::run::{play, run};
-use crate::script::{Draft, DraftEvent, End, Expectation, Life, Script, Step};
+use crate::script::{Draft, DraftEvent, End, Expectation, Life, Rise, Script, Step};
 use crate::sought::{Item, Since, Sought, Traits};
 use crate::tally::Tally;
 use crate::violation::Found;
@@ -155,6 +155,11 @@ fn scripts() -> Vec<Script> {
             life(vec![batch(1, 1900), buffered(1, 1700), batch(1, 500)], End::PowerCut),
             life(vec![batch(1, 0)], End::Close),
         ],
+        // Named checkpoints: alone behind a batch, with a batch, over a segment's end.
+        vec![
+            life(vec![batch(1, 60), checkpoints(0), Step::Quiet, checkpoints(1)], End::Kill),
+            life(vec![batch(1, 1900), checkpoints(0), batch(1, 1900), checkpoints(0)], End::Close),
+        ],
         // Closed twice, with a full segment in front.
         vec![
             life(vec![batch(1, 1900), batch(1, 1900), batch(1, 100)], End::Close),
@@ -186,9 +191,17 @@ fn batch(events: u8, payload_bytes: u16) -> Step {
             .collect(),
         expectations: vec![(0, Expectation::Right)],
         queries: vec![(Sought { item: Item { kinds: 0, tags: 1 }, or: None }, Since::LastMatch)],
-        durability: Durability::Sync,
-        idempotent: false,
+        ..Draft::nothing()
     })
+}
+
+/// Two named checkpoints, with an event or without.
+fn checkpoints(events: u8) -> Step {
+    let set = |draft| Draft { checkpoints: vec![(0, Rise::By(2)), (2, Rise::By(1))], ..draft };
+    match batch(events, 20) {
+        Step::Append(draft) if events > 0 => Step::Append(set(draft)),
+        _ => Step::Append(set(Draft::nothing())),
+    }
 }
 
 fn buffered(events: u8, payload_bytes: u16) -> Step {

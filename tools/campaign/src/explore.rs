@@ -22,7 +22,7 @@ use crate::decay::AtRest;
 use crate::draw::Draw;
 use crate::effort::Effort;
 use crate::model::{Model, Submission, Submitted};
-use crate::script::STREAMS;
+use crate::script::{CHECKPOINTS, STREAMS};
 use crate::sought::{Sought, Traits};
 use crate::survivors::{Subsets, describe, sample};
 use crate::tally::Tally;
@@ -267,7 +267,7 @@ impl Explorer {
         let mut model = model.clone();
         model.reopened(count);
         for number in 0..self.rng.below(4) {
-            let submission = self.small_batch(number, log.end().as_u64());
+            let submission = self.small_batch(number, &model);
             let answer = log.append(submission.batch());
             let refusal = answer.as_ref().err().filter(|error| error.failed_queries().is_empty());
             let refusal = refusal.map(ToString::to_string);
@@ -290,8 +290,18 @@ impl Explorer {
         Ok(())
     }
 
-    fn small_batch(&mut self, number: u64, end: u64) -> Submission {
-        let events = (0..self.rng.between(1, 2)).map(|_| Submitted {
+    fn small_batch(&mut self, number: u64, model: &Model) -> Submission {
+        let end = model.end_of(model.history().len());
+        let checkpoints: Vec<(u8, u64)> = match self.rng.one_in(2) {
+            true => {
+                let number = self.rng.below(CHECKPOINTS.len() as u64) as u8;
+                let by = self.rng.between(1, 3);
+                vec![(number, model.checkpoint(number).unwrap_or(0) + by)]
+            }
+            false => vec![],
+        };
+        let least = u64::from(checkpoints.is_empty());
+        let events = (0..self.rng.between(least, 2)).map(|_| Submitted {
             stream: self.rng.below(STREAMS.len() as u64) as u8,
             id: None,
             traits: Traits::draw(&mut self.rng),
@@ -304,7 +314,8 @@ impl Explorer {
             true => vec![(Sought::draw(&mut self.rng), self.rng.below(end + 2))],
             false => vec![],
         };
-        Submission { events, expectations: vec![], queries, durability, idempotent: false }
+        let expectations = vec![];
+        Submission { events, expectations, queries, checkpoints, durability, idempotent: false }
     }
 }
 

@@ -45,12 +45,22 @@ pub enum ItemKind {
     Header,
     /// A batch.
     Batch,
+    /// A batch of named checkpoints alone.
+    Checkpoints,
     /// The last frame of a full segment.
     Seal,
     /// A frame that says how far the log was durable.
     Mark,
     /// The same, of a log that was closed.
     Close,
+}
+
+impl ItemKind {
+    /// Whether a caller has committed it.
+    #[must_use]
+    pub fn is_committed(self) -> bool {
+        matches!(self, Self::Batch | Self::Checkpoints)
+    }
 }
 
 impl Image {
@@ -169,7 +179,7 @@ impl SegmentItems<'_> {
                 salt: self.salt,
             });
             *position = after.position.as_u64();
-            *batches += usize::from(kind == ItemKind::Batch);
+            *batches += usize::from(kind.is_committed());
             chain = after;
             at += length;
             if kind == ItemKind::Seal {
@@ -183,6 +193,7 @@ impl SegmentItems<'_> {
 fn kind_of(kind: FrameKind) -> ItemKind {
     match kind {
         FrameKind::Batch => ItemKind::Batch,
+        FrameKind::Checkpoints => ItemKind::Checkpoints,
         FrameKind::Control(ControlKind::Seal) => ItemKind::Seal,
         FrameKind::Control(ControlKind::Close) => ItemKind::Close,
         FrameKind::Control(ControlKind::Mark) => ItemKind::Mark,

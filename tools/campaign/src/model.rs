@@ -5,16 +5,18 @@
 //!
 //! Invariants:
 //! - The history is all that was acknowledged, in order, and behind that at most what may be there.
+//! - A batch without events sets a checkpoint, so that no two beginnings of the history look the same.
 //! - `durable <= acknowledged <= history.len()`, counted in batches.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quipu::{
     AppendError, Batch, Durability, EventId, ExpectedVersion, FailedPrecondition, FailedQuery,
-    Outcome, Position, Receipt, StreamHead, Version,
+    Outcome, Position, Receipt, RefusedCheckpoint, StreamHead, Version,
 };
 
-use crate::script::{STREAMS, stream_name};
+use crate::script::{STREAMS, checkpoint_name, stream_name};
 use crate::sought::{Since, Sought, Traits};
 use crate::violation::Violation;
 
@@ -40,11 +42,16 @@ pub struct Submission {
     pub expectations: Vec<(u8, ExpectedVersion)>,
     /// What is to be nowhere from a position on.
     pub queries: Vec<(Sought, u64)>,
+    /// What it sets named checkpoints to, by number; each of them once.
+    pub checkpoints: Vec<(u8, u64)>,
     /// When it is acknowledged.
     pub durability: Durability,
     /// Whether it may be repeated.
     pub idempotent: bool,
 }
+
+/// What each named checkpoint is set to.
+pub type Checkpoints = BTreeMap<&'static str, u64>;
 
 /// A batch in its place in the history.
 #[derive(Debug, Clone)]
@@ -62,17 +69,25 @@ pub struct Placed {
 struct Failed {
     streams: Vec<FailedPrecondition>,
     queries: Vec<FailedQuery>,
+    checkpoints: Vec<RefusedCheckpoint>,
 }
 
 impl Failed {
     fn is_empty(&self) -> bool {
-        self.streams.is_empty() && self.queries.is_empty()
+        self.streams.is_empty() && self.queries.is_empty() && self.checkpoints.is_empty()
+    }
+
+    /// Whether it tells where a batch that repeats itself is: checkpoints that have gone on do not.
+    fn tells_place(&self) -> bool {
+        let is_same = |refused: &RefusedCheckpoint| refused.given == refused.actual;
+        !self.streams.is_empty() || !self.queries.is_empty() || self.checkpoints.iter().any(is_same)
     }
 
     fn is_what_is_told_by(&self, error: &AppendError) -> bool {
         !self.is_empty()
             && error.failed_preconditions() == self.streams
             && error.failed_queries() == self.queries
+            && error.refused_checkpoints() == self.checkpoints
     }
 }
 
@@ -90,6 +105,12 @@ pub struct Model {
 }
 
 impl Submission {
+    /// Whether anything of it is stored: else it is a check.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        !self.events.is_empty() || !self.checkpoints.is_empty()
+    }
+
     /// The batch for the log.
     #[must_use]
     pub fn batch(&self) -> Batch {
@@ -102,6 +123,9 @@ impl Submission {
         }
         for (sought, after) in &self.queries {
             batch = batch.expect_none(sought.query(), Position::new(*after));
+        }
+        for (number, position) in &self.checkpoints {
+            batch = batch.checkpoint(checkpoint_name(*number), Position::new(*position));
         }
         for event in &self.events {
             let mut given = event.traits.event(&event.payload);
@@ -164,11 +188,34 @@ impl Model {
         heads
     }
 
+    /// What the named checkpoints are set to by the first `batches`.
+    #[must_use]
+    pub fn checkpoints_of(&self, batches: usize) -> Checkpoints {
+        let set = self.history.iter().take(batches).flat_map(|it| &it.submission.checkpoints);
+        set.map(|(number, position)| (checkpoint_name(*number), *position)).collect()
+    }
+
+    /// What a named checkpoint is set to.
+    #[must_use]
+    pub fn checkpoint(&self, number: u8) -> Option<u64> {
+        self.set_last(number).map(|(_, position)| position)
+    }
+
+    /// Which batch has set a named checkpoint last, and to what.
+    fn set_last(&self, number: u8) -> Option<(usize, u64)> {
+        let name = checkpoint_name(number);
+        let set = |placed: &Placed| {
+            let all = placed.submission.checkpoints.iter();
+            all.clone().find(|(number, _)| checkpoint_name(*number) == name).map(|(_, at)| *at)
+        };
+        self.history.iter().enumerate().rev().find_map(|(place, it)| Some((place, set(it)?)))
+    }
+
     /// The same model with a batch that is on its way: nothing has been answered yet.
     #[must_use]
     pub fn with_in_flight(&self, submission: &Submission) -> Self {
         let mut model = self.clone();
-        if model.failed(submission).is_empty() && !submission.events.is_empty() {
+        if model.failed(submission).is_empty() && submission.is_stored() {
             model.push(submission);
         }
         model
@@ -187,12 +234,18 @@ impl Model {
         match answer {
             Ok(receipt) if receipt.replayed() => self.replayed(submission, receipt, &failed),
             Ok(receipt) => self.committed(submission, receipt, &failed),
-            Err(told @ (AppendError::PreconditionFailed(_) | AppendError::QueryMatched { .. })) => {
+            Err(
+                told @ (AppendError::PreconditionFailed(_)
+                | AppendError::QueryMatched { .. }
+                | AppendError::CheckpointRefused { .. }),
+            ) => {
                 check(failed.is_what_is_told_by(told), || {
                     format!("told {told:?} failed, in truth {failed:?}")
                 })?;
                 let there = submission.idempotent && self.find(submission).is_some();
-                check(!there, || "a repeated batch was refused".to_owned())?;
+                check(!there || !failed.tells_place(), || {
+                    "a repeated batch was refused".to_owned()
+                })?;
                 self.judged(submission);
                 Ok(())
             }
@@ -259,7 +312,7 @@ impl Model {
         check(failed.is_empty(), || format!("committed, although {failed:?} do not hold"))?;
         let (told, end) = (receipt.first_position().as_u64(), self.end);
         check(told == end, || format!("committed at {told}, it must be {end}"))?;
-        if !submission.events.is_empty() {
+        if submission.is_stored() {
             self.push(submission);
             self.acknowledged = self.history.len();
             for (stream, head) in STREAMS.iter().zip(self.heads) {
@@ -303,7 +356,15 @@ impl Model {
             let (after, position) = (Position::new(*after), Position::new(position));
             Some(FailedQuery { query: sought.query(), after, position })
         };
-        Failed { streams, queries: submission.queries.iter().filter_map(matched).collect() }
+        let queries = submission.queries.iter().filter_map(matched).collect();
+        let refused = |(number, given): &(u8, u64)| {
+            let actual = self.checkpoint(*number).filter(|actual| given <= actual)?;
+            let (name, given) = (checkpoint_name(*number).to_owned(), Position::new(*given));
+            Some(RefusedCheckpoint { name, given, actual: Position::new(actual) })
+        };
+        let mut checkpoints: Vec<_> = submission.checkpoints.iter().filter_map(refused).collect();
+        checkpoints.sort_by(|one, other| one.name.cmp(&other.name));
+        Failed { streams, queries, checkpoints }
     }
 
     /// The positions of all events that a query matches, by a look at every one.
@@ -330,22 +391,35 @@ impl Model {
         if submission.durability != Durability::Sync {
             return;
         }
-        let named = submission.expectations.iter().filter_map(|(stream, _)| self.head(*stream));
         // Its own events are durable with the batch itself.
-        let streams = named.map(|head| head.position.as_u64() + 1);
         let queries = submission.queries.iter().map(|(sought, after)| {
             let matched = self.matched(*sought).find(|position| position >= after);
             matched.map_or((*after).min(self.end), |position| position + 1)
         });
+        // A checkpoint that goes forward is not spoken of.
+        let refused = submission.checkpoints.iter().filter_map(|(number, given)| {
+            let (place, actual) = self.set_last(*number)?;
+            (*given <= actual).then_some(place + 1)
+        });
+        let set_by = refused.max().unwrap_or(0);
+        let named = submission.expectations.iter().filter_map(|(stream, _)| self.head(*stream));
+        let streams = named.map(|head| head.position.as_u64() + 1);
         let spoken_of = streams.chain(queries).max().unwrap_or(0);
-        let Some(last) = spoken_of.checked_sub(1) else { return };
-        let behind = self.history.partition_point(|placed| placed.first <= last);
-        self.durable = self.durable.max(behind);
+        // Up to the batch that holds it: what takes no position may stand behind.
+        let holding = spoken_of.checked_sub(1).map(|last| {
+            let place = self.history.iter().position(|placed| placed.end() > last);
+            place.map_or(self.history.len(), |place| place + 1)
+        });
+        self.durable = self.durable.max(set_by).max(holding.unwrap_or(0));
     }
 
     /// Which batch has these very events.
     fn find(&self, submission: &Submission) -> Option<usize> {
-        self.history.iter().position(|placed| placed.submission.events == submission.events)
+        let is_same = |placed: &Placed| {
+            let Submission { events, checkpoints, .. } = &*placed.submission;
+            *events == submission.events && *checkpoints == submission.checkpoints
+        };
+        self.history.iter().position(is_same)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::effort::Effort;
 use crate::explore::Explorer;
 use crate::model::{Model, Submission, Submitted};
 use crate::readers::Readers;
-use crate::script::{Draft, End, Expectation, Life, Misuse, Script, Step};
+use crate::script::{Draft, End, Expectation, Life, Misuse, Rise, Script, Step};
 use crate::sought::{Since, Sought, Traits};
 use crate::survivors::{describe, sample};
 use crate::told::Told;
@@ -160,6 +160,7 @@ impl<'a> Runner<'a> {
                 events,
                 expectations: Vec::new(),
                 queries: Vec::new(),
+                checkpoints: vec![(stream, self.risen(stream, Rise::By(1)))],
                 durability: quipu::Durability::Sync,
                 idempotent: false,
             };
@@ -313,6 +314,12 @@ impl<'a> Runner<'a> {
                     .expect("a", ExpectedVersion::StreamExists)
                     .event("a", event()),
             ),
+            Misuse::TwoPositions => append(
+                Batch::new()
+                    .checkpoint("a", quipu::Position::new(u64::MAX))
+                    .checkpoint("a", quipu::Position::ZERO)
+                    .event("a", event()),
+            ),
             Misuse::TooLarge => append(Batch::new().event("a", Event::new("T", vec![0; 1 << 20]))),
             Misuse::LongName => append(Batch::new().event(long, event())),
             Misuse::IdempotentTooLate => append(Batch::new().event("a", event()).idempotent()),
@@ -383,7 +390,7 @@ impl<'a> Runner<'a> {
 
     /// Makes a draft a batch, given what is there.
     fn submission(&mut self, draft: &Draft) -> Submission {
-        let Draft { events, expectations, queries, durability, idempotent } = draft;
+        let Draft { events, expectations, queries, checkpoints, durability, idempotent } = draft;
         let expected = |(stream, expectation): &(u8, Expectation)| {
             (*stream, self.expected(*stream, *expectation))
         };
@@ -395,8 +402,19 @@ impl<'a> Runner<'a> {
         let since =
             |(sought, since): &(Sought, Since)| (*sought, self.model.since(*sought, *since));
         let queries = queries.iter().map(since).collect();
+        let risen = |(number, rise): &(u8, Rise)| (*number, self.risen(*number, *rise));
+        let checkpoints = checkpoints.iter().map(risen).collect();
         let (durability, idempotent) = (*durability, *idempotent);
-        Submission { events, expectations, queries, durability, idempotent }
+        Submission { events, expectations, queries, checkpoints, durability, idempotent }
+    }
+
+    /// What a named checkpoint is to be set to.
+    fn risen(&self, number: u8, rise: Rise) -> u64 {
+        match (rise, self.model.checkpoint(number)) {
+            (Rise::By(by), now) => now.unwrap_or(0) + u64::from(by),
+            (Rise::Same, now) => now.unwrap_or(0),
+            (Rise::Back, now) => now.unwrap_or(0).saturating_sub(1),
+        }
     }
 
     fn event(

@@ -80,10 +80,12 @@ pub enum Step {
 /// What no caller should do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misuse {
-    /// A batch without events and preconditions.
+    /// A batch without anything.
     Empty,
     /// Two expectations for one stream.
     Contradiction,
+    /// Two positions for one named checkpoint.
+    TwoPositions,
     /// A batch that fits into no segment.
     TooLarge,
     /// A name that is too long.
@@ -107,6 +109,8 @@ pub struct Draft {
     pub expectations: Vec<(u8, Expectation)>,
     /// What is to be nowhere from some position on.
     pub queries: Vec<(Sought, Since)>,
+    /// The named checkpoints that it sets, by number.
+    pub checkpoints: Vec<(u8, Rise)>,
     /// When it is acknowledged.
     pub durability: Durability,
     /// Whether it may be repeated; its events have ids then.
@@ -122,6 +126,17 @@ pub struct DraftEvent {
     pub traits: Traits,
     /// The length of its payload, beyond a serial number of 8 bytes.
     pub payload_bytes: u16,
+}
+
+/// What a named checkpoint is set to, by what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rise {
+    /// So much more; of one that was never set, so much.
+    By(u8),
+    /// The same once more, which is refused.
+    Same,
+    /// One less, which is refused.
+    Back,
 }
 
 /// What a caller expects of a stream.
@@ -154,17 +169,32 @@ pub enum End {
     PowerCut,
 }
 
+/// Named checkpoints by number. Two have the names of streams, which is nothing to them.
+pub const CHECKPOINTS: [&str; 4] = ["a", "b", "projection", "a projection with a longer name"];
+
 /// Streams by number.
 pub const STREAMS: [&str; 6] = ["a", "b", "c", "order-1", "order-2", "a stream with a longer name"];
 
 impl Draft {
+    /// A durable batch without anything.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            events: Vec::new(),
+            expectations: Vec::new(),
+            queries: Vec::new(),
+            checkpoints: Vec::new(),
+            durability: Durability::Sync,
+            idempotent: false,
+        }
+    }
+
     /// A durable batch that takes half of the smallest segment.
     #[must_use]
     pub fn large() -> Self {
         let traits = Traits::default();
         let events = vec![DraftEvent { stream: 0, traits, payload_bytes: 1900 }];
-        let (expectations, queries) = (Vec::new(), Vec::new());
-        Self { events, expectations, queries, durability: Durability::Sync, idempotent: false }
+        Self { events, ..Self::nothing() }
     }
 }
 
@@ -232,7 +262,7 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, expectations, queries, durability, idempotent } = self;
+        let Self { events, expectations, queries, checkpoints, durability, idempotent } = self;
         let idempotent = if *idempotent { " idempotent" } else { "" };
         write!(f, "append{idempotent} {durability:?}")?;
         for (stream, expectation) in expectations {
@@ -240,6 +270,9 @@ impl fmt::Display for Draft {
         }
         for (sought, since) in queries {
             write!(f, ", expect none of {} since {since:?}", sought.query())?;
+        }
+        for (number, rise) in checkpoints {
+            write!(f, ", checkpoint {} {rise:?}", checkpoint_name(*number))?;
         }
         for DraftEvent { stream, traits, payload_bytes } in events {
             write!(f, ", {} {traits} +{payload_bytes}", stream_name(*stream))?;
@@ -256,6 +289,12 @@ impl fmt::Display for End {
             Self::PowerCut => "cut the power",
         })
     }
+}
+
+/// The name of a checkpoint by its number, counted round.
+#[must_use]
+pub fn checkpoint_name(number: u8) -> &'static str {
+    CHECKPOINTS.get(usize::from(number) % CHECKPOINTS.len()).unwrap_or(&"a")
 }
 
 /// The name of a stream by its number, counted round.

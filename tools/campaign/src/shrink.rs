@@ -88,9 +88,12 @@ fn smaller_drafts(draft: &Draft) -> Vec<Draft> {
     let mut keep = |change: &dyn Fn(&mut Draft)| {
         let mut less = draft.clone();
         change(&mut less);
-        if less != *draft
-            && !(less.events.is_empty() && less.expectations.is_empty() && less.queries.is_empty())
-        {
+        let Draft { events, expectations, queries, checkpoints, .. } = &less;
+        let is_nothing = events.is_empty()
+            && expectations.is_empty()
+            && queries.is_empty()
+            && checkpoints.is_empty();
+        if less != *draft && !is_nothing {
             found.push(less);
         }
     };
@@ -98,6 +101,8 @@ fn smaller_drafts(draft: &Draft) -> Vec<Draft> {
     keep(&|less| less.idempotent = false);
     keep(&|less| less.expectations.clear());
     keep(&|less| less.queries.clear());
+    keep(&|less| less.checkpoints.clear());
+    keep(&|less| less.checkpoints.truncate(1));
     keep(&|less| less.queries.truncate(1));
     keep(&|less| less.events.iter_mut().for_each(|event| event.traits = Traits::default()));
     keep(&|less| less.events.iter_mut().for_each(|event| event.payload_bytes = 0));

@@ -62,7 +62,7 @@ impl Told {
     ) -> Result<(), Violation> {
         self.judged(log, answer.as_ref().err())?;
         let Ok(receipt) = answer else { return Ok(()) };
-        let stores = !submission.events.is_empty() && !receipt.replayed();
+        let stores = submission.is_stored() && !receipt.replayed();
         if stores && submission.durability == Durability::Sync {
             self.proved = self.proved.max(before);
             return all_durable(log);

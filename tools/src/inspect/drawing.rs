@@ -36,9 +36,10 @@ pub(super) fn draw_frame(
         grouped(at),
         header.frame_bytes
     )?;
+    let settled = if header.settled { " and all in front synced" } else { "" };
     writeln!(
         out,
-        "      committed {}, position {}, synced position {}, behind the frame with checksum {:08x}",
+        "      committed {}, position {}, synced position {}{settled}, behind the frame with checksum {:08x}",
         rfc3339(header.commit_time.as_u64()),
         grouped(header.first_position.as_u64()),
         grouped(header.synced_position.as_u64()),
@@ -89,13 +90,15 @@ fn parts(header: &FrameHeader, frame: Option<&Frame<'_>>, bytes: &[u8]) -> Vec<P
     let own = word(layout::header::CHECKSUM);
     let begin = format!("checksum {own:08x} over these, bound to log, segment and offset: right");
     let mut parts = vec![Part { name: "begin", from: 0, to: layout::header::BYTES, says: begin }];
-    if header.kind == FrameKind::Batch {
+    if !matches!(header.kind, FrameKind::Control(_)) {
         parts.push(Part {
             name: "body",
             from: layout::header::BYTES,
             to: versions,
             says: body_says,
         });
+    }
+    if header.kind == FrameKind::Batch {
         let says = "each stream's version at its first event here".to_owned();
         parts.push(Part { name: "versions", from: versions, to: trailer, says });
     }
@@ -138,6 +141,19 @@ fn draw_body(frame: &Frame<'_>, out: &mut impl Write) -> anyhow::Result<()> {
                 )?;
             }
             Err(error) => return Ok(writeln!(out, "           NO EVENT: {error}")?),
+        }
+    }
+    let checkpoints = match body.checkpoints() {
+        Ok(checkpoints) => checkpoints,
+        Err(error) => return Ok(writeln!(out, "           NO CHECKPOINT: {error}")?),
+    };
+    for checkpoint in checkpoints {
+        match checkpoint {
+            Ok(found) => {
+                let (name, position) = (printable(found.name), found.position);
+                writeln!(out, "           checkpoint {name}: {position}")?;
+            }
+            Err(error) => return Ok(writeln!(out, "           NO CHECKPOINT: {error}")?),
         }
     }
     Ok(())

@@ -43,6 +43,8 @@ enum Line<'a> {
         first_position: u64,
         events: u32,
         streams: u32,
+        checkpoints: u16,
+        settled: bool,
         committed_at_nanos: u64,
         synced_position: u64,
         commit_checksum: String,
@@ -190,6 +192,8 @@ fn frame_line<'a>(file: &'a str, offset: u64, header: &FrameHeader, checksum: u3
         first_position: header.first_position.as_u64(),
         events: header.event_count,
         streams: header.stream_count,
+        checkpoints: header.checkpoint_count,
+        settled: header.settled,
         committed_at_nanos: header.commit_time.as_u64(),
         synced_position: header.synced_position.as_u64(),
         commit_checksum: format!("{checksum:08x}"),
@@ -200,6 +204,7 @@ fn frame_line<'a>(file: &'a str, offset: u64, header: &FrameHeader, checksum: u3
 pub(super) fn kind_of(kind: FrameKind) -> &'static str {
     match kind {
         FrameKind::Batch => "batch",
+        FrameKind::Checkpoints => "checkpoints",
         FrameKind::Control(ControlKind::Seal) => "seal",
         FrameKind::Control(ControlKind::Close) => "close",
         FrameKind::Control(_) => "mark",

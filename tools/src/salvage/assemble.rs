@@ -43,6 +43,7 @@ pub(super) fn report(source: &Source, log: &Inventory, settled: Settled) -> Repo
         batches: tally.batches,
         events: tally.events,
         streams: tally.streams,
+        checkpoints: tally.checkpoints,
         first_commit_nanos: tally.first_commit.map(CommitTime::as_u64),
         last_commit_nanos: tally.last_commit.map(CommitTime::as_u64),
         events_lost: lost.iter().map(|lost| lost.last - lost.first + 1).sum(),

@@ -116,6 +116,8 @@ mod tests {
         let header = FrameHeader {
             frame_bytes: 104,
             kind: FrameKind::Batch,
+            settled: false,
+            checkpoint_count: 0,
             event_count: (positions.end - positions.start) as u32,
             stream_count: 1,
             first_position: Position::new(positions.start),

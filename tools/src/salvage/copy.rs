@@ -8,6 +8,7 @@
 //!
 //! So whatever has the name NEW is whole. What is left of an interrupted run says what it is.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +16,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use quipu::{Batch, Durability, Event, Log};
-use quipu_format::{FrameKind, layout};
+use quipu_format::{FrameKind, NamedCheckpoint, Position, layout};
 
 use super::SalvageError;
 use super::inventory::Inventory;
@@ -103,9 +104,11 @@ fn fill(
 ) -> Result<String, SalvageError> {
     let options = Log::options().segment_bytes(target.segment_bytes);
     let log = options.durability(Durability::Buffered).open(directory)?;
+    let mut checkpoints = BTreeMap::new();
     replay(source, segments, taken.iter().copied(), |_, placed| {
-        if placed.frame.header.kind == FrameKind::Batch {
-            log.append(batch_of(placed)?)?;
+        let batch = batch_of(placed, &mut checkpoints)?;
+        if let Some(batch) = batch.filter(|batch| batch.frame_bytes() > EMPTY_BYTES) {
+            log.append(batch)?;
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -114,9 +117,26 @@ fn fill(
     Ok(log_id)
 }
 
-/// The batch as it was: its events in their order, at its time.
-fn batch_of(placed: &Placed<'_>) -> Result<Batch, SalvageError> {
+/// What a batch takes that has neither events nor checkpoints.
+const EMPTY_BYTES: usize = layout::CONTROL_FRAME_BYTES;
+
+/// The batch as it was: its events in their order and its checkpoints, at its time. Of frames that
+/// contradict others a checkpoint may not rise above those in front, `checkpoints`: it is left out.
+fn batch_of(
+    placed: &Placed<'_>,
+    checkpoints: &mut BTreeMap<String, Position>,
+) -> Result<Option<Batch>, SalvageError> {
+    if matches!(placed.frame.header.kind, FrameKind::Control(_)) {
+        return Ok(None);
+    }
     let mut batch = Batch::new().committed_at(placed.frame.header.commit_time);
+    for checkpoint in placed.body.checkpoints().map_err(|_| placed.changed())? {
+        let NamedCheckpoint { name, position } = checkpoint.map_err(|_| placed.changed())?;
+        if checkpoints.get(name).is_none_or(|before| *before < position) {
+            checkpoints.insert(name.to_owned(), position);
+            batch = batch.checkpoint(name, position);
+        }
+    }
     for event in placed.body.events() {
         let event = event.map_err(|_| placed.changed())?;
         let stream = placed.body.streams().name(event.stream).map_err(|_| placed.changed())?;
@@ -129,7 +149,7 @@ fn batch_of(placed: &Placed<'_>) -> Result<Batch, SalvageError> {
         }
         batch.push(stream, &out);
     }
-    Ok(batch)
+    Ok(Some(batch))
 }
 
 /// The verifier must find there what was to be written.
@@ -137,7 +157,9 @@ fn check(directory: &Path, tally: &Tally) -> Result<(), SalvageError> {
     let report = verify(directory)?;
     let found = (report.batches, report.events, report.streams as u64);
     let whole = report.ok && report.closed;
-    match whole && found == (tally.batches, tally.events, tally.streams) {
+    let same = found == (tally.batches, tally.events, tally.streams)
+        && report.checkpoints == tally.checkpoints;
+    match whole && same {
         true => Ok(()),
         false => Err(SalvageError::NotAsWritten(report.verdict())),
     }

@@ -11,6 +11,7 @@ use quipu_format::{ControlKind, FrameKind, Position};
 use super::places::{Found, Place, Severity, places};
 use super::report::{Damage, End, Lost, Moved};
 use super::run::Run;
+use super::scan::Segment;
 
 /// What is missing.
 #[derive(Debug)]
@@ -56,7 +57,13 @@ pub(super) fn losses(found: &Found<'_>, left: &[&Run]) -> Losses {
             && last.is_none_or(|run| place.key() >= run.place_behind())
     };
     let behind: Vec<&Place> = places.iter().filter(|place| is_behind(place)).collect();
-    let torn = witness.durable <= position && behind.iter().all(|place| may_be_torn(place));
+    let settled = |segment: &Segment| {
+        let place = segment.gaps.iter().rev().find_map(|gap| gap.settled_at);
+        place.is_some_and(|at| last.is_none_or(|run| (segment.sequence, at) > run.place_behind()))
+    };
+    let torn = witness.durable <= position
+        && behind.iter().all(|place| may_be_torn(place))
+        && !found.log.segments.iter().any(settled);
     let end = match behind.first() {
         Some(first) if torn => {
             let Damage { file, offset, fault, .. } = first.damage.clone();

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use quipu_format::{Body, ByteOffset, Chain, Frame, FrameHeader, Salt, layout};
 
 use super::SalvageError;
+use super::report::Contradiction;
 use super::run::Run;
 use super::scan::{Segment, chain_behind};
 use super::source::{Opened, Source};
@@ -91,6 +92,16 @@ impl Placed<'_> {
     /// The state behind it.
     pub(super) fn chain(&self) -> Chain {
         chain_behind(&self.frame)
+    }
+
+    /// What is wrong with it, beside others.
+    pub(super) fn contradicts(&self, what: String) -> Contradiction {
+        Contradiction {
+            file: self.file.to_owned(),
+            offset: self.offset,
+            position: self.frame.header.first_position.as_u64(),
+            what,
+        }
     }
 
     /// That a rule of the body is broken which was found kept a moment ago.

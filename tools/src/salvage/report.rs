@@ -3,6 +3,7 @@
 //! Owns: [`Report`] and its parts, all of them serialised for `--json`. Calls nothing of the salvage's.
 //! How it reads for people is in `text`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use quipu_format::Position;
@@ -32,6 +33,9 @@ pub struct Report {
     pub events: u64,
     /// Their streams.
     pub streams: u64,
+    /// Named checkpoints, with what the whole frames set each to last. What a frame has set that is not
+    /// whole is lost: it may have been more.
+    pub checkpoints: BTreeMap<String, u64>,
     /// Commit time of the first of them, in nanoseconds since the Unix epoch.
     pub first_commit_nanos: Option<u64>,
     /// Commit time of the last of them.

@@ -44,6 +44,8 @@ pub(super) struct Gap {
     pub(super) content_end: u64,
     /// Begin headers that verify; what follows them does not.
     pub(super) broken: Vec<FrameHeader>,
+    /// Where the last of them stands that says that all in front of it had been durable.
+    pub(super) settled_at: Option<u64>,
 }
 
 impl Segment {
@@ -194,7 +196,8 @@ impl Scanner<'_> {
 
     /// Goes on from a place where no whole frame stands to the next one; where that is.
     fn gap(&mut self, from: u64, fault: Fault) -> Result<u64, VerifyError> {
-        let mut gap = Gap { from, to: from, fault, content_end: from, broken: Vec::new() };
+        let (broken, settled_at) = (Vec::new(), None);
+        let mut gap = Gap { from, to: from, fault, content_end: from, broken, settled_at };
         while gap.to < self.file.length {
             let Some(header) = self.next_header(&mut gap)? else { continue };
             // The one at the very start is known not to be whole.
@@ -205,6 +208,9 @@ impl Scanner<'_> {
                 0 => u64::from(header.frame_bytes),
                 _ => layout::ALIGNMENT as u64,
             };
+            if header.settled {
+                gap.settled_at = Some(gap.to);
+            }
             let header_end = gap.to + passed.max(layout::header::BYTES as u64);
             gap.content_end = header_end.min(self.file.length);
             gap.to = (gap.to + passed).min(self.file.length);

@@ -6,10 +6,10 @@
 //! A batch says each stream's version at its first event there. So a batch behind the damage tells
 //! how many events the damage took from the streams that it names; of other streams nothing is known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range};
 
-use quipu_format::{CommitTime, FrameKind, Position};
+use quipu_format::{CommitTime, FrameKind, NamedCheckpoint, Position};
 
 use super::SalvageError;
 use super::choose::{Choice, Cut, choose, rank};
@@ -26,6 +26,8 @@ pub(super) struct Tally {
     pub(super) batches: u64,
     pub(super) events: u64,
     pub(super) streams: u64,
+    /// What each named checkpoint was set to last.
+    pub(super) checkpoints: BTreeMap<String, u64>,
     pub(super) lost: Vec<LostVersions>,
     pub(super) contradictions: Vec<Contradiction>,
     pub(super) first_commit: Option<CommitTime>,
@@ -145,6 +147,7 @@ impl Streams {
         placed: &Placed<'_>,
     ) -> Result<ControlFlow<()>, SalvageError> {
         let header = placed.frame.header;
+        self.take_checkpoints(placed)?;
         if header.kind != FrameKind::Batch {
             return Ok(ControlFlow::Continue(()));
         }
@@ -174,6 +177,23 @@ impl Streams {
         tally.first_commit.get_or_insert(header.commit_time);
         tally.last_commit = Some(header.commit_time);
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Notes the named checkpoints that a frame sets. One that does not rise stays as it is.
+    fn take_checkpoints(&mut self, placed: &Placed<'_>) -> Result<(), SalvageError> {
+        for checkpoint in placed.body.checkpoints().map_err(|_| placed.changed())? {
+            let NamedCheckpoint { name, position } = checkpoint.map_err(|_| placed.changed())?;
+            let found = position.as_u64();
+            match self.tally.checkpoints.get_mut(name) {
+                Some(before) if *before >= found => {
+                    let what = format!("checkpoint {name:?} goes back to {found} from {before}");
+                    self.tally.contradictions.push(placed.contradicts(what));
+                }
+                Some(before) => *before = found,
+                None => drop(self.tally.checkpoints.insert(name.to_owned(), found)),
+            }
+        }
+        Ok(())
     }
 
     /// Notes that a batch goes on with a stream at version `first`.
@@ -219,12 +239,7 @@ impl Streams {
                 ));
             }
         }
-        self.tally.contradictions.extend(contradiction.map(|what| Contradiction {
-            file: placed.file.to_owned(),
-            offset: placed.offset,
-            position: placed.frame.header.first_position.as_u64(),
-            what,
-        }));
+        self.tally.contradictions.extend(contradiction.map(|what| placed.contradicts(what)));
         ControlFlow::Continue(())
     }
 

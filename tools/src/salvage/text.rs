@@ -15,12 +15,17 @@ impl Report {
     /// The verdict in one sentence.
     #[must_use]
     pub fn verdict(&self) -> String {
-        let salvaged = format!(
+        let mut salvaged = format!(
             "{}, {}, {}",
             counted(self.batches, "batch", "batches"),
             counted(self.events, "event", "events"),
             counted(self.streams, "stream", "streams")
         );
+        if !self.checkpoints.is_empty() {
+            let checkpoints = self.checkpoints.len() as u64;
+            salvaged += ", ";
+            salvaged += &counted(checkpoints, "checkpoint", "checkpoints");
+        }
         let into = match (&self.to, self.written) {
             (Some(to), true) => format!("{salvaged} are in {to}"),
             (Some(to), false) => format!("{salvaged} would go to {to}"),

@@ -72,6 +72,11 @@ impl Behind {
             }
             if let Some(found) = found {
                 self.see(&file.name, found.offset, found.synced_position);
+                // What stands at X itself speaks of what is in front of X.
+                if let Some(settled) = found.settled_at.filter(|settled| *settled > from) {
+                    let place = || (file.name.clone(), settled.as_u64());
+                    self.settled.get_or_insert_with(place);
+                }
             }
             at += PIECE_BYTES;
         }

@@ -35,6 +35,8 @@ pub(crate) enum Fault {
 pub(super) struct Behind {
     /// The highest synced position, and where it stands.
     pub(super) evidence: Option<Sighting>,
+    /// A frame behind X that says that all in front of it was durable: its file and offset.
+    pub(super) settled: Option<(String, u64)>,
     /// The segment in front of X, if X is the start of one and that is sealed.
     pub(super) sealed_before: Option<String>,
     /// The first segment that cannot be there without the one of X.
@@ -76,6 +78,8 @@ pub(super) enum Proof {
         .0.file, .0.offset, .0.synced_position
     )]
     Synced(Sighting),
+    #[error("{file} says at offset {offset} that all in front of there was durable")]
+    Settled { file: String, offset: u64 },
     #[error("its checksums are right, so no crash explains it: a faulty or newer writer wrote it")]
     Contradiction,
     #[error("{file} comes after it and cannot be there without it")]
@@ -96,6 +100,9 @@ pub(super) fn decide(fault: &Fault, position: Position, behind: &Behind) -> Deci
         && sighting.synced_position > position
     {
         return Decision::Damage(Proof::Synced(sighting.clone()));
+    }
+    if let Some((file, offset)) = behind.settled.clone() {
+        return Decision::Damage(Proof::Settled { file, offset });
     }
     // What no crash does to a file, whatever was synced.
     let Behind { sealed_before, there_behind, wrong_magic, unchecked, .. } = behind;

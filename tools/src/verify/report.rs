@@ -2,6 +2,7 @@
 //!
 //! Owns: [`Report`], [`Tail`]. Calls nothing of the verifier's.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -35,6 +36,8 @@ pub struct Report {
     pub events: u64,
     /// Distinct streams.
     pub streams: usize,
+    /// Named checkpoints, and what each is set to.
+    pub checkpoints: BTreeMap<String, u64>,
     /// Bytes of headers and frames.
     pub bytes: u64,
     /// Commit time of the first batch, in nanoseconds since the Unix epoch.
@@ -110,6 +113,7 @@ impl fmt::Display for Report {
             ("batches", grouped(self.batches)),
             ("events", grouped(self.events)),
             ("streams", grouped(self.streams as u64)),
+            ("checkpoints", grouped(self.checkpoints.len() as u64)),
             ("bytes", grouped(self.bytes)),
             ("first commit", time(self.first_commit_nanos)),
             ("last commit", time(self.last_commit_nanos)),

@@ -1,9 +1,9 @@
-//! The version of every stream, as the log itself tells it.
+//! The version of every stream and every named checkpoint, as the log itself tells it.
 //!
 //! Owns: [`Streams`], the one part of the verifier whose memory grows with the log (with the number
-//! of its streams and the length of their names). Calls the format's body.
+//! of its streams and checkpoints and the length of their names). Calls the format's body.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use quipu_format::{Body, BodyError, Frame};
 
@@ -11,6 +11,7 @@ use quipu_format::{Body, BodyError, Frame};
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     by_name: HashMap<Box<str>, Stream>,
+    checkpoints: BTreeMap<String, u64>,
     batches: u64,
 }
 
@@ -33,6 +34,9 @@ pub(crate) enum StreamFault {
     /// A name stands in one table twice.
     #[error("stream {stream:?} is named twice in one batch")]
     NamedTwice { stream: String },
+    /// A checkpoint does not rise.
+    #[error("checkpoint {name:?} is set to {found}, it was {before} before")]
+    Checkpoint { name: String, found: u64, before: u64 },
 }
 
 impl Streams {
@@ -41,10 +45,22 @@ impl Streams {
         self.by_name.values().filter(|stream| stream.next_version > 0).count()
     }
 
-    /// Takes the events of a batch, if every stream goes on with its next version. On a fault no
-    /// version has moved.
+    /// What each named checkpoint is set to.
+    pub(super) fn checkpoints(&self) -> &BTreeMap<String, u64> {
+        &self.checkpoints
+    }
+
+    /// Takes the events and checkpoints of a frame, if every stream goes on with its next version and
+    /// every checkpoint rises. On a fault nothing has moved.
     pub(super) fn take(&mut self, frame: &Frame<'_>) -> Result<(), StreamFault> {
         let body = Body::decode(frame)?;
+        for checkpoint in body.checkpoints()? {
+            let checkpoint = checkpoint?;
+            let (name, found) = (checkpoint.name.to_owned(), checkpoint.position.as_u64());
+            if let Some(before) = self.checkpoints.get(&name).copied().filter(|was| *was >= found) {
+                return Err(StreamFault::Checkpoint { name, found, before });
+            }
+        }
         let mut event_counts = vec![0_u64; body.streams().len() as usize];
         for event in body.events() {
             if let Some(count) = event_counts.get_mut(event?.stream as usize) {
@@ -73,6 +89,10 @@ impl Streams {
             if let Some(stream) = self.by_name.get_mut(name?) {
                 stream.next_version += count;
             }
+        }
+        for checkpoint in body.checkpoints()? {
+            let checkpoint = checkpoint?;
+            self.checkpoints.insert(checkpoint.name.to_owned(), checkpoint.position.as_u64());
         }
         Ok(())
     }

@@ -130,18 +130,49 @@ impl TestLog {
             first_position: self.chain.position.plus(u64::from(lie == Lie::SkipsPosition)),
             commit_time: self.chain.time.plus(SECOND),
             synced_position: synced,
+            settled: false,
             previous: self.chain.previous,
         };
         batch.commit(&fields, self.salt());
         self.store(&batch.parts().concat())
     }
 
+    /// Named checkpoints alone; nothing new is known to be synced.
+    pub(crate) fn checkpoints(&mut self, checkpoints: &[(&str, u64)]) -> &mut Self {
+        let mut encoder = BatchEncoder::new();
+        for (name, position) in checkpoints {
+            encoder.checkpoint(name, Position::new(*position)).unwrap();
+        }
+        let mut batch = encoder.finish().unwrap();
+        let fields = CommitFields {
+            offset: self.offset,
+            first_position: self.chain.position,
+            commit_time: self.chain.time.plus(SECOND),
+            synced_position: self.chain.synced_position,
+            settled: false,
+            previous: self.chain.previous,
+        };
+        batch.commit(&fields, self.salt());
+        self.store(&batch.parts().concat())
+    }
+
+    /// A close frame that says that all in front of it is synced.
+    pub(crate) fn settled_close(&mut self) -> &mut Self {
+        self.control_with(ControlKind::Close, self.chain.position, true)
+    }
+
     /// A control frame; `synced`: whether all in front of it is.
     pub(crate) fn control(&mut self, kind: ControlKind, synced: bool) -> &mut Self {
+        let synced = if synced { self.chain.position } else { self.chain.synced_position };
+        self.control_with(kind, synced, false)
+    }
+
+    fn control_with(&mut self, kind: ControlKind, synced: Position, settled: bool) -> &mut Self {
         let fields = ControlFields {
             position: self.chain.position,
             time: self.chain.time.plus(SECOND),
-            synced_position: if synced { self.chain.position } else { self.chain.synced_position },
+            synced_position: synced,
+            settled,
             previous: self.chain.previous,
         };
         let (bytes, _) = control_frame(kind, fields, self.salt(), self.offset);

@@ -6,6 +6,8 @@
 //! A walk that has stopped may be run again: it looks at the same place anew, in the files, and goes
 //! on if a writer has meanwhile written there.
 
+use std::collections::BTreeMap;
+
 use quipu_format::{
     ByteOffset, Chain, CommitTime, ControlKind, Frame, FrameHeader, FrameKind, LogId, Position,
     Predecessor, Salt, SegmentHeader, SegmentSeq, Step, layout,
@@ -120,6 +122,10 @@ impl<'a> Walk<'a> {
         self.streams.len()
     }
 
+    pub(super) fn checkpoints(&self) -> BTreeMap<String, u64> {
+        self.streams.checkpoints().clone()
+    }
+
     pub(super) fn log_id(&self) -> Option<LogId> {
         self.log_id
     }
@@ -195,9 +201,7 @@ impl<'a> Walk<'a> {
         if let Err(error) = frame.check_room(offset, capacity) {
             return Ok(Some(Fault::Frame(error)));
         }
-        if frame.header.kind == FrameKind::Batch
-            && let Err(fault) = self.streams.take(&frame)
-        {
+        if let Err(fault) = self.streams.take(&frame) {
             return Ok(Some(Fault::Stream(fault)));
         }
         self.totals.count(&frame);
@@ -261,6 +265,7 @@ impl Totals {
                 self.first_commit.get_or_insert(header.commit_time);
                 self.last_commit = Some(header.commit_time);
             }
+            FrameKind::Checkpoints => {}
             FrameKind::Control(ControlKind::Close) => {
                 self.last_close = Some((header.first_position, true));
                 return;

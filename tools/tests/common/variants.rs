@@ -1,5 +1,6 @@
 //! Small logs as plain bytes, and what may become of them: made by the engine in real directories,
 //! copied when closed or while open, then changed by hand.
+#![allow(dead_code)] // each test uses a part of it
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test that cannot go on has failed
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fastrand::Rng;
-use quipu::{Batch, Durability, Event, Log, Options};
+use quipu::{Batch, Durability, Event, Log, Options, Position};
 use quipu_format::checksum::crc32c_append;
 use quipu_format::{ByteOffset, Salt, SegmentHeader};
 
@@ -89,6 +90,20 @@ pub(crate) fn segment_name(sequence: usize) -> String {
 
 /// Batches of about 900 bytes, three to a segment; every `synced_every`th is durable, if any is.
 fn appended(batches: usize, synced_every: Option<usize>, closed: bool) -> Variant {
+    appended_with(batches, synced_every, closed, false)
+}
+
+/// As [`appended`], with named checkpoints alone behind each batch.
+pub(crate) fn with_checkpoints() -> Variant {
+    appended_with(6, Some(2), true, true)
+}
+
+fn appended_with(
+    batches: usize,
+    synced_every: Option<usize>,
+    closed: bool,
+    checkpoints: bool,
+) -> Variant {
     let directory = tempfile::tempdir().unwrap();
     let log = options().open(directory.path()).unwrap();
     for number in 0..batches {
@@ -100,6 +115,11 @@ fn appended(batches: usize, synced_every: Option<usize>, closed: bool) -> Varian
             .event(format!("s-{}", number % 3), Event::new("T", payload))
             .event("all", Event::new("T", "y"));
         log.append(batch).unwrap();
+        if checkpoints {
+            let set = Batch::new().checkpoint("p", Position::new(number as u64));
+            let set = set.checkpoint(format!("q-{number}"), Position::new(7));
+            log.append(set.durability(durability)).unwrap();
+        }
     }
     let files = match closed {
         true => {

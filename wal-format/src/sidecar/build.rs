@@ -8,12 +8,14 @@ use super::frames::FramesBuilder;
 use super::hash::{NameHasher, NameKind};
 use super::header::{SidecarHeader, padding};
 use super::names::NamesBuilder;
+use super::projections::{CheckpointsBuilder, SetCheckpoint};
 use super::{SealedSegment, SidecarError, filter};
 use crate::body::Body;
 use crate::checksum::crc32c_append;
 use crate::frame::Frame;
 use crate::ids::{ByteOffset, LogId, Position, Version};
 use crate::layout::sidecar::{self, SECTION_COUNT};
+use crate::named::NamedCheckpoint;
 
 /// Collects the frames of a segment, and makes its sidecar when it is sealed.
 ///
@@ -27,6 +29,7 @@ pub struct SidecarBuilder {
     tags: NamesBuilder,
     types: NamesBuilder,
     frames: FramesBuilder,
+    checkpoints: CheckpointsBuilder,
 }
 
 impl SidecarBuilder {
@@ -41,11 +44,12 @@ impl SidecarBuilder {
             tags: names(NameKind::Tag),
             types: names(NameKind::EventType),
             frames: FramesBuilder::default(),
+            checkpoints: CheckpointsBuilder::default(),
         }
     }
 
-    /// Collects a frame that verifies and follows the one before; it stands at `offset`. One without
-    /// events changes nothing. Payloads are not looked at. After an error nothing good can come of the
+    /// Collects a frame that verifies and follows the one before; it stands at `offset`. A control
+    /// frame changes nothing. Payloads are not looked at. After an error nothing good can come of the
     /// builder.
     pub fn push(&mut self, frame: &Frame<'_>, offset: ByteOffset) -> Result<(), SidecarError> {
         let header = &frame.header;
@@ -53,10 +57,15 @@ impl SidecarBuilder {
             let found = header.first_position.as_u64();
             return Err(SidecarError::Field { field: "first position", found });
         }
+        let body = Body::decode(frame)?;
+        let set_by = (header.event_count > 0).then_some(header.first_position);
+        for checkpoint in body.checkpoints()? {
+            let NamedCheckpoint { name, position } = checkpoint?;
+            self.checkpoints.set(&SetCheckpoint { name, position, set_by });
+        }
         if header.event_count == 0 {
             return Ok(());
         }
-        let body = Body::decode(frame)?;
         let first = header.first_position.as_u64() - self.base.as_u64();
         self.frames.push(first, offset, frame.commit_checksum());
         let mut streams_met = 0;
@@ -102,7 +111,7 @@ impl SidecarBuilder {
         for names in [&mut self.streams, &mut self.tags, &mut self.types] {
             names.sort();
         }
-        let Self { streams, tags, types, frames, .. } = self;
+        let Self { streams, tags, types, frames, checkpoints, .. } = self;
         let mut writer = Writer { bytes: Vec::new(), sections: Vec::with_capacity(SECTION_COUNT) };
         writer.bytes.resize(sidecar::BYTES, 0);
         let mut block = Vec::new();
@@ -122,6 +131,9 @@ impl SidecarBuilder {
         }
         let batch_count = frames.count();
         writer.section(&frames.encode());
+        block.clear();
+        checkpoints.encode(&mut block);
+        writer.section(&block);
         let Writer { mut bytes, sections } = writer;
         let header = SidecarHeader {
             segment: *segment,
@@ -129,6 +141,8 @@ impl SidecarBuilder {
             stream_count: streams.len() as u64,
             tag_count: tags.len() as u64,
             type_count: types.len() as u64,
+            checkpoint_count: u32::try_from(checkpoints.len())
+                .expect("four thousand million names and their entries do not fit into a segment"),
             sections: sections.try_into().expect("each section was written once"),
         };
         if let Some(place) = bytes.first_chunk_mut() {

@@ -1,7 +1,8 @@
-//! The checkpoint of the streams: all of them as they were at the end of a sealed segment.
+//! The checkpoint of the streams: all of them as they were at the end of a sealed segment, and the
+//! named checkpoints of projections.
 //!
 //! Owns: [`StreamCheckpoint`], read in place, [`CheckpointHeader`] and [`CheckpointBuilder`]. May
-//! call: checksum, cursor, header, names, varint, layout.
+//! call: checksum, cursor, header, names, projections, varint, layout.
 //!
 //! Sorted as the tables of sidecars are, so that a newer checkpoint is the older one merged with the
 //! sidecars since, front to back, without a look at anything else.
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 use super::hash::NameHash;
 use super::header::{check_segment, header_checksum};
 use super::names::{put_name, take_name};
+use super::projections::{CheckpointsBuilder, SetCheckpoint, SetCheckpoints};
 use super::{SealedSegment, SidecarError, varint};
 use crate::checksum::crc32c_append;
 use crate::cursor::{Cursor, Truncated};
@@ -39,6 +41,8 @@ pub struct CheckpointHeader {
     pub stream_count: u64,
     /// The file's length.
     pub file_bytes: u64,
+    /// Number of named checkpoints.
+    pub checkpoint_count: u64,
     records_checksum: u32,
 }
 
@@ -71,13 +75,14 @@ impl CheckpointHeader {
         let records_checksum = cursor.u32("records' checksum")?;
         let stream_count = cursor.u64("stream count")?;
         let file_bytes = cursor.u64("file length")?;
+        let checkpoint_count = cursor.u64("checkpoint count")?;
         if !file_bytes.is_multiple_of(ALIGNMENT as u64) || file_bytes < checkpoint::BYTES as u64 {
             return Err(SidecarError::Field { field: "file length", found: file_bytes });
         }
         if stream_count > segment.end_position.as_u64() {
             return Err(SidecarError::Field { field: "stream count", found: stream_count });
         }
-        Ok(Self { segment, stream_count, file_bytes, records_checksum })
+        Ok(Self { segment, stream_count, file_bytes, checkpoint_count, records_checksum })
     }
 
     /// Whether this covers all up to `expected`, in the state that it is in.
@@ -91,6 +96,7 @@ impl CheckpointHeader {
 pub struct StreamCheckpoint<'a> {
     header: CheckpointHeader,
     records: &'a [u8],
+    streams: &'a [u8],
 }
 
 impl<'a> StreamCheckpoint<'a> {
@@ -110,7 +116,19 @@ impl<'a> StreamCheckpoint<'a> {
         if stored != computed {
             return Err(SidecarError::Checksum { section: "streams", stored, computed });
         }
-        Ok(Self { header, records })
+        let checkpoint = Self { header, records, streams: records };
+        let mut checkpoints = checkpoint.checkpoints();
+        for found in &mut checkpoints {
+            found?;
+        }
+        Ok(Self { streams: checkpoints.rest(), ..checkpoint })
+    }
+
+    /// The named checkpoints, in the order of their names.
+    #[must_use]
+    pub fn checkpoints(&self) -> SetCheckpoints<'a> {
+        let CheckpointHeader { segment, checkpoint_count, .. } = self.header;
+        SetCheckpoints::new(self.records, checkpoint_count, segment.end_position)
     }
 
     /// The header.
@@ -124,7 +142,7 @@ impl<'a> StreamCheckpoint<'a> {
     #[must_use]
     pub const fn streams(&self) -> CheckpointStreams<'a> {
         CheckpointStreams {
-            cursor: Cursor::new(self.records),
+            cursor: Cursor::new(self.streams),
             left: self.header.stream_count,
             end: self.header.segment.end_position,
             before: None,
@@ -187,19 +205,18 @@ impl<'a> CheckpointStreams<'a> {
 pub struct CheckpointBuilder {
     bytes: Vec<u8>,
     count: u64,
-}
-
-impl Default for CheckpointBuilder {
-    fn default() -> Self {
-        Self::new()
-    }
+    checkpoint_count: u64,
 }
 
 impl CheckpointBuilder {
-    /// Begins without streams.
+    /// Begins with the named checkpoints: of several with one name the last counts.
     #[must_use]
-    pub fn new() -> Self {
-        Self { bytes: alloc::vec![0; checkpoint::BYTES], count: 0 }
+    pub fn new<'a>(checkpoints: impl IntoIterator<Item = SetCheckpoint<'a>>) -> Self {
+        let mut collected = CheckpointsBuilder::default();
+        checkpoints.into_iter().for_each(|checkpoint| collected.set(&checkpoint));
+        let mut bytes = alloc::vec![0; checkpoint::BYTES];
+        collected.encode(&mut bytes);
+        Self { bytes, count: 0, checkpoint_count: collected.len() }
     }
 
     /// Adds a stream, in the order of hash and name.
@@ -209,6 +226,12 @@ impl CheckpointBuilder {
         varint::put(&mut self.bytes, stream.version.as_u64());
         varint::put(&mut self.bytes, stream.position.as_u64());
         self.count += 1;
+    }
+
+    /// Number of streams and named checkpoints so far.
+    #[must_use]
+    pub const fn entries(&self) -> u64 {
+        self.count + self.checkpoint_count
     }
 
     /// The file's bytes.
@@ -233,6 +256,7 @@ impl CheckpointBuilder {
         put(checkpoint::RECORDS_CHECKSUM, &records_checksum.to_le_bytes());
         put(checkpoint::STREAM_COUNT, &self.count.to_le_bytes());
         put(checkpoint::LENGTH, &length.to_le_bytes());
+        put(checkpoint::CHECKPOINT_COUNT, &self.checkpoint_count.to_le_bytes());
         let header = self.bytes.get(..checkpoint::BYTES).unwrap_or(&[]);
         let sum = header_checksum(header, checkpoint::CHECKSUM);
         if let Some(place) = self.bytes.get_mut(checkpoint::CHECKSUM..checkpoint::CHECKSUM + 4) {

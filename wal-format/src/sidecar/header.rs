@@ -30,6 +30,8 @@ pub enum Section {
     TypeRecords = 6,
     /// Where the batches stand.
     Frames = 7,
+    /// The named checkpoints that were set.
+    Checkpoints = 8,
 }
 
 impl Section {
@@ -43,6 +45,7 @@ impl Section {
         Self::TypeTable,
         Self::TypeRecords,
         Self::Frames,
+        Self::Checkpoints,
     ];
 
     /// For messages.
@@ -57,6 +60,7 @@ impl Section {
             Self::TypeTable => "type table",
             Self::TypeRecords => "type records",
             Self::Frames => "frames",
+            Self::Checkpoints => "checkpoints",
         }
     }
 }
@@ -74,6 +78,8 @@ pub struct SidecarHeader {
     pub tag_count: u64,
     /// Number of distinct event types.
     pub type_count: u64,
+    /// Number of distinct named checkpoints.
+    pub checkpoint_count: u32,
     /// Where each section ends, and its checksum.
     pub(super) sections: [(u64, u32); SECTION_COUNT],
 }
@@ -105,7 +111,7 @@ impl SidecarHeader {
             seal_end: ByteOffset::new(cursor.u64("seal's end")?),
             seal_checksum: cursor.u32("seal's checksum")?,
         };
-        zero(cursor.u32("reserved bytes")?)?;
+        let checkpoint_count = cursor.u32("checkpoint count")?;
         let batch_count = cursor.u64("batch count")?;
         let stream_count = cursor.u64("stream count")?;
         let tag_count = cursor.u64("tag count")?;
@@ -115,7 +121,15 @@ impl SidecarHeader {
             *place = (cursor.u64("section's end")?, cursor.u32("section's checksum")?);
             zero(cursor.u32("reserved bytes")?)?;
         }
-        let header = Self { segment, batch_count, stream_count, tag_count, type_count, sections };
+        let header = Self {
+            segment,
+            batch_count,
+            stream_count,
+            tag_count,
+            type_count,
+            checkpoint_count,
+            sections,
+        };
         header.check()?;
         Ok(header)
     }
@@ -141,6 +155,7 @@ impl SidecarHeader {
         put(sidecar::END_POSITION, &segment.end_position.as_u64().to_le_bytes());
         put(sidecar::SEAL_END, &segment.seal_end.as_u64().to_le_bytes());
         put(sidecar::SEAL_CHECKSUM, &segment.seal_checksum.to_le_bytes());
+        put(sidecar::CHECKPOINT_COUNT, &self.checkpoint_count.to_le_bytes());
         put(sidecar::BATCH_COUNT, &self.batch_count.to_le_bytes());
         put(sidecar::STREAM_COUNT, &self.stream_count.to_le_bytes());
         put(sidecar::TAG_COUNT, &self.tag_count.to_le_bytes());
@@ -226,6 +241,11 @@ impl SidecarHeader {
             if count.checked_mul(entry::BYTES as u64) != Some(range.end - range.start) {
                 return field("table length", range.end - range.start);
             }
+        }
+        let range = self.range(Section::Checkpoints);
+        // Each has a name of a byte, and three lengths and numbers in front of and behind it.
+        if u64::from(self.checkpoint_count).saturating_mul(4) > range.end - range.start {
+            return field("checkpoint count", u64::from(self.checkpoint_count));
         }
         let names = self.stream_count.saturating_add(self.tag_count);
         let range = self.range(Section::Filter);

@@ -19,6 +19,7 @@ mod hash;
 mod header;
 mod names;
 mod positions;
+mod projections;
 mod read;
 mod varint;
 
@@ -31,6 +32,7 @@ pub use hash::{NameHash, NameHasher};
 pub use header::{Section, SidecarHeader};
 pub use names::{NamedPositions, StreamPositions};
 pub use positions::{Positions, PositionsIter};
+pub use projections::{SetCheckpoint, SetCheckpoints};
 pub use read::Sidecar;
 
 use crate::body::BodyError;

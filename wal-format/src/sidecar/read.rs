@@ -7,6 +7,7 @@ use super::frames::{FramePlace, Frames};
 use super::hash::{NameHash, NameHasher, NameKind};
 use super::header::{Section, SidecarHeader};
 use super::names::{NamedPositions, Names, StreamPositions};
+use super::projections::SetCheckpoints;
 use super::{SealedSegment, SidecarError, filter};
 use crate::cursor::Truncated;
 use crate::ids::Position;
@@ -136,6 +137,14 @@ impl<'a> Sidecar<'a> {
         Ok(self.frames()?.iter())
     }
 
+    /// The named checkpoints that batches of this segment have set: of each name the last one.
+    #[must_use]
+    pub fn checkpoints(&self) -> SetCheckpoints<'a> {
+        let SidecarHeader { segment, checkpoint_count, .. } = self.header;
+        let bytes = self.section(Section::Checkpoints);
+        SetCheckpoints::new(bytes, u64::from(checkpoint_count), segment.end_position)
+    }
+
     /// Checks all that can be told without the segment: that the tables are sorted, the hashes those
     /// of the names, the records and steps whole, the filter that of the names. What passes is what
     /// [`SidecarBuilder`](super::SidecarBuilder) would write of what it says.
@@ -154,6 +163,18 @@ impl<'a> Sidecar<'a> {
             }
         }
         self.frames()?.check(segment.end_position, segment.seal_end)?;
+        let mut checkpoints = self.checkpoints();
+        for found in &mut checkpoints {
+            let set_by = found?.set_by;
+            if let Some(position) = set_by.filter(|at| *at < segment.base_position) {
+                let found = position.as_u64();
+                return Err(SidecarError::Field { field: "checkpoint's batch", found });
+            }
+        }
+        if !checkpoints.rest().is_empty() {
+            let found = checkpoints.rest().len() as u64;
+            return Err(SidecarError::Field { field: "bytes behind the checkpoints", found });
+        }
         let hashes = [NameKind::Stream, NameKind::Tag].into_iter().flat_map(|kind| {
             let names = self.names(kind);
             (0..names.table.len()).filter_map(move |index| names.hash_at(index))

@@ -47,6 +47,18 @@ fn unclosed() -> TestSegment {
     segment
 }
 
+/// Named checkpoints: with events, alone, and what makes the last ones certain.
+pub fn checkpoints() -> TestSegment {
+    let mut segment = TestSegment::first();
+    segment
+        .checkpoints(&rich_batch(), &[("totals", 3), ("by customer", u64::MAX)], true)
+        .checkpoints(&[], &[("totals", 4)], false)
+        .checkpoints(&[TestEvent::new("audit", "Noted", b"")], &[("k\u{f6}", 0)], false)
+        .checkpoints(&[], &[("k\u{f6}", 5), ("totals", 5)], true)
+        .control_with(ControlKind::Close, true);
+    segment
+}
+
 /// A sealed segment and the next one, with a batch in it.
 pub fn sealed() -> (TestSegment, TestSegment) {
     let mut segment = TestSegment::first();
@@ -63,6 +75,7 @@ fn good() -> Vec<(&'static str, Vec<u8>)> {
         ("activated.seg", TestSegment::first().bytes),
         ("one-batch.seg", one_batch().bytes),
         ("many-batches.seg", many_batches().bytes),
+        ("checkpoints.seg", checkpoints().bytes),
         ("sealed.seg", sealed.bytes),
         ("successor.seg", successor.bytes),
     ]
@@ -151,7 +164,20 @@ fn damaged_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("damaged-body.seg", with(&open, &|bytes| bytes[second_at + 200] ^= 1)),
         ("damaged-zeroed-sector.seg", with(&open, &|bytes| bytes[4096..4608].fill(0))),
         ("damaged-last-batch-before-close.seg", with(&closed, &|bytes| bytes[last_at + 80] ^= 1)),
+        ("damaged-checkpoints.seg", last_checkpoints(false)),
+        ("torn-checkpoints.seg", last_checkpoints(true)),
     ]
+}
+
+/// The last named checkpoints have a flipped bit; `zeroed`: and what was behind them is gone.
+fn last_checkpoints(zeroed: bool) -> Vec<u8> {
+    let TestSegment { mut bytes, frames, .. } = checkpoints();
+    let (start, end) = frames[3];
+    bytes[start + 50] ^= 1;
+    if zeroed {
+        bytes[end..].fill(0);
+    }
+    bytes
 }
 
 /// Three batches of a page each, of which the first lost its page; `synced` gives what was synced
@@ -189,10 +215,31 @@ fn forbidden_frames() -> Vec<(&'static str, Vec<u8>)> {
         bytes[at..to].copy_from_slice(other.frame(1));
         bytes
     };
+    let checkpoints = checkpoints();
+    let with_checkpoints = |frame: usize, changes: &[(usize, u8)]| {
+        let mut bytes = checkpoints.bytes.clone();
+        let (start, end) = checkpoints.frames[frame];
+        changes.iter().for_each(|(at, byte)| bytes[start + at] = *byte);
+        let offset = ByteOffset::new(start as u64);
+        fix_frame(&mut bytes[start..end], checkpoints.salt, offset);
+        bytes
+    };
+    let name = header::BYTES + 10;
     vec![
+        ("forbidden-seal-settled.seg", {
+            let (sealed, _) = sealed();
+            let (mut bytes, (start, end)) = (sealed.bytes.clone(), sealed.frames[2]);
+            bytes[start + header::FLAGS] = header::FLAG_SETTLED;
+            fix_frame(&mut bytes[start..end], sealed.salt, ByteOffset::new(start as u64));
+            bytes
+        }),
+        ("forbidden-no-checkpoints.seg", with_checkpoints(1, &[(header::CHECKPOINT_COUNT, 0)])),
+        ("forbidden-checkpoint-order.seg", with_checkpoints(3, &[(name, b'z')])),
+        ("forbidden-checkpoint-name.seg", with_checkpoints(1, &[(name - 2, 0)])),
+        ("forbidden-checkpoint-padding.seg", with_checkpoints(3, &[(name + 4, 1)])),
         ("forbidden-compressed-flag.seg", with(header::FLAGS, 1)),
         ("forbidden-kind.seg", with(header::KIND, 9)),
-        ("forbidden-reserved-byte.seg", with(header::RESERVED, 1)),
+        ("forbidden-checkpoint-count.seg", with(header::CHECKPOINT_COUNT, 1)),
         ("forbidden-event-flag.seg", with(header::BYTES + 24 + 15, 2)),
         ("forbidden-stream-index.seg", with(header::BYTES + 24 + 4, 1)),
         ("torn-stale-frame.seg", stale),

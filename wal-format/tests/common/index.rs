@@ -3,7 +3,7 @@
 
 use quipu_format::layout::{self, checkpoint, segment, sidecar};
 use quipu_format::sidecar::{
-    CheckpointBuilder, NameHasher, SealedSegment, SidecarBuilder, StreamState,
+    CheckpointBuilder, NameHasher, SealedSegment, SetCheckpoint, SidecarBuilder, StreamState,
 };
 use quipu_format::{
     ByteOffset, Chain, ControlKind, FrameKind, Position, Salt, SegmentHeader, Step, Version,
@@ -62,6 +62,13 @@ pub fn long_lists() -> TestSegment {
     segment
 }
 
+/// A sealed segment with named checkpoints, some set more than once.
+pub fn with_checkpoints() -> TestSegment {
+    let mut segment = golden::checkpoints();
+    segment.seal();
+    segment
+}
+
 /// The sidecar of [`long_lists`], given where its streams stood before.
 pub fn long_sidecar() -> (SealedSegment, Vec<u8>) {
     let (sealed, builder) = collect(&long_lists().bytes);
@@ -79,7 +86,16 @@ pub fn checkpoint_of_sealed() -> (SealedSegment, Vec<u8>) {
     let mut streams = [("order-1", 2, 4), ("stock-9", 0, 1), ("k\u{f6}nig", 0, 3)]
         .map(|(name, version, position)| (hasher.stream(name), name, version, position));
     streams.sort_unstable();
-    let mut builder = CheckpointBuilder::new();
+    let set = |name, position, set_by: Option<u64>| SetCheckpoint {
+        name,
+        position: Position::new(position),
+        set_by: set_by.map(Position::new),
+    };
+    let mut builder = CheckpointBuilder::new([
+        set("totals", 3, Some(0)),
+        set("by customer", u64::MAX, None),
+        set("totals", 4, Some(4)),
+    ]);
     for (hash, name, version, position) in streams {
         let (version, position) = (Version::new(version), Position::new(position));
         builder.push(&StreamState { hash, name, version, position });
@@ -116,6 +132,7 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("sealed.idx", index.clone()),
         ("long-lists.idx", long_sidecar().1),
         ("empty.idx", sidecar_of(&empty.bytes).1),
+        ("checkpoints.idx", sidecar_of(&with_checkpoints().bytes).1),
         ("bad-header-bit.idx", with(&|bytes| bytes[sidecar::BASE_POSITION + 1] ^= 4)),
         ("bad-record-bit.idx", with(&|bytes| bytes[record + 2] ^= 4)),
         ("bad-cut-short.idx", with(&|bytes| bytes.truncate(bytes.len() - 8))),
@@ -125,7 +142,7 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("bad-newer-version.idx", fixed(&|bytes| put_u32(bytes, sidecar::FORMAT_VERSION_AT, 2))),
         ("bad-other-seal.idx", fixed(&|bytes| bytes[sidecar::SEAL_CHECKSUM] ^= 1)),
         ("bad-other-log.idx", fixed(&|bytes| bytes[sidecar::LOG_ID] ^= 1)),
-        ("bad-reserved-byte.idx", fixed(&|bytes| bytes[sidecar::RESERVED] = 1)),
+        ("bad-checkpoint-count.idx", fixed(&|bytes| bytes[sidecar::CHECKPOINT_COUNT] = 1)),
         ("bad-stream-count.idx", fixed(&|bytes| put_u64(bytes, sidecar::STREAM_COUNT, 4))),
         ("bad-section-end.idx", fixed(&|bytes| put_u64(bytes, section(2), u64::MAX))),
         ("bad-name-length.idx", fixed(&|bytes| bytes[record] = 0)),
@@ -139,12 +156,19 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("bad-filter.idx", fixed(&|bytes| bytes[sidecar::BYTES] ^= 0xff)),
         ("streams.ckpt", checkpoint.clone()),
-        ("bad-bit.ckpt", checkpoint_with(&|bytes| bytes[checkpoint::BYTES + 9] ^= 1)),
+        ("bad-bit.ckpt", checkpoint_with(&|bytes| bytes[checkpoint::BYTES + 49] ^= 1)),
         ("bad-cut-short.ckpt", checkpoint_with(&|bytes| bytes.truncate(checkpoint::BYTES))),
         (
             "bad-count.ckpt",
             checkpoint_with(&|bytes| {
                 put_u64(bytes, checkpoint::STREAM_COUNT, 2);
+                fix_checkpoint(bytes);
+            }),
+        ),
+        (
+            "bad-checkpoint-count.ckpt",
+            checkpoint_with(&|bytes| {
+                put_u64(bytes, checkpoint::CHECKPOINT_COUNT, 9);
                 fix_checkpoint(bytes);
             }),
         ),

@@ -64,7 +64,15 @@ impl TestEvent {
 
 /// The caller's half of a batch, and the streams of its table.
 pub fn encode(events: &[TestEvent]) -> EncodedBatch {
+    encode_with(events, &[])
+}
+
+/// As [`encode`], with named checkpoints.
+pub fn encode_with(events: &[TestEvent], checkpoints: &[(&str, u64)]) -> EncodedBatch {
     let mut encoder = BatchEncoder::new();
+    for (name, position) in checkpoints {
+        encoder.checkpoint(name, Position::new(*position)).unwrap();
+    }
     let mut table: Vec<&str> = Vec::new();
     for event in events {
         let known = table.iter().position(|name| *name == event.stream);
@@ -101,6 +109,12 @@ pub fn events_of(body: &Body<'_>) -> Vec<TestEvent> {
     body.events().map(|event| to_test(event.unwrap())).collect()
 }
 
+/// The named checkpoints of a body.
+pub fn checkpoints_of(body: &Body<'_>) -> Vec<(String, u64)> {
+    let checkpoints = body.checkpoints().unwrap().map(Result::unwrap);
+    checkpoints.map(|found| (found.name.to_owned(), found.position.as_u64())).collect()
+}
+
 /// Encodes a decoded frame again. Its body has been checked.
 pub fn encode_again(frame: &Frame<'_>, salt: Salt, offset: ByteOffset) -> Vec<u8> {
     let header = &frame.header;
@@ -109,6 +123,7 @@ pub fn encode_again(frame: &Frame<'_>, salt: Salt, offset: ByteOffset) -> Vec<u8
             position: header.first_position,
             time: header.commit_time,
             synced_position: header.synced_position,
+            settled: header.settled,
             previous: header.previous,
         };
         return control_frame(kind, fields, salt, offset).0.to_vec();
@@ -130,6 +145,10 @@ pub fn encode_again(frame: &Frame<'_>, salt: Salt, offset: ByteOffset) -> Vec<u8
         };
         encoder.push(event.stream, &fields).unwrap();
     }
+    for checkpoint in body.checkpoints().unwrap() {
+        let checkpoint = checkpoint.unwrap();
+        encoder.checkpoint(checkpoint.name, checkpoint.position).unwrap();
+    }
     let mut batch = encoder.finish().unwrap();
     for index in 0..header.stream_count {
         batch.set_first_version(index, frame.first_version(index).unwrap());
@@ -139,6 +158,7 @@ pub fn encode_again(frame: &Frame<'_>, salt: Salt, offset: ByteOffset) -> Vec<u8
         first_position: header.first_position,
         commit_time: header.commit_time,
         synced_position: header.synced_position,
+        settled: header.settled,
         previous: header.previous,
     };
     batch.commit(&fields, salt);
@@ -202,7 +222,26 @@ impl TestSegment {
     }
 
     pub fn batch_with(&mut self, events: &[TestEvent], synced_position: Position) -> &mut Self {
-        let mut batch = encode(events);
+        self.commit((events, &[]), synced_position, false)
+    }
+
+    /// Commits named checkpoints, with events or without; `settled`: all in front was synced.
+    pub fn checkpoints(
+        &mut self,
+        events: &[TestEvent],
+        checkpoints: &[(&str, u64)],
+        settled: bool,
+    ) -> &mut Self {
+        self.commit((events, checkpoints), self.chain.position, settled)
+    }
+
+    fn commit(
+        &mut self,
+        (events, checkpoints): (&[TestEvent], &[(&str, u64)]),
+        synced_position: Position,
+        settled: bool,
+    ) -> &mut Self {
+        let mut batch = encode_with(events, checkpoints);
         let names: Vec<String> =
             batch.streams().names().map(|name| name.unwrap().to_owned()).collect();
         for (index, name) in names.iter().enumerate() {
@@ -217,6 +256,7 @@ impl TestSegment {
             first_position: self.chain.position,
             commit_time: self.chain.time.plus(1_000_000_000),
             synced_position,
+            settled,
             previous: self.chain.previous,
         };
         batch.commit(&fields, self.salt);
@@ -227,10 +267,15 @@ impl TestSegment {
 
     /// Writes a control frame; all in front of it is synced.
     pub fn control(&mut self, kind: ControlKind) -> &mut Self {
+        self.control_with(kind, false)
+    }
+
+    pub fn control_with(&mut self, kind: ControlKind, settled: bool) -> &mut Self {
         let fields = ControlFields {
             position: self.chain.position,
             time: self.chain.time.plus(1_000_000_000),
             synced_position: self.chain.position,
+            settled,
             previous: self.chain.previous,
         };
         let (bytes, _) = control_frame(kind, fields, self.salt, self.offset);

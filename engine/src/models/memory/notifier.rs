@@ -8,7 +8,7 @@ use quipu_format::Position;
 
 use super::check;
 use crate::subscribe::notifier::Notifier;
-use crate::watermark::Watermarks;
+use crate::watermark::{Reach, Watermarks};
 
 fn marks() -> (Arc<Watermarks>, Arc<Notifier>) {
     let marks = Watermarks::new(Position::ZERO, Position::ZERO);
@@ -16,7 +16,7 @@ fn marks() -> (Arc<Watermarks>, Arc<Notifier>) {
 }
 
 fn publish(marks: &Watermarks, notifier: &Notifier, end: u64) {
-    marks.write(Position::new(end));
+    marks.write(Reach { position: Position::new(end), frames: end });
     marks.publish(Position::new(end));
     notifier.notify();
 }

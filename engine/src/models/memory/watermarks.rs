@@ -6,7 +6,7 @@ use loom::thread;
 use quipu_format::Position;
 
 use super::{Cells, check};
-use crate::watermark::Watermarks;
+use crate::watermark::{Reach, Watermarks};
 
 /// Two batches of one event each pass through two writers, who hand over through the written mark
 /// alone: one stores, the other syncs and publishes what it sees written.
@@ -21,7 +21,7 @@ fn run(reader: impl Fn(&Watermarks, &Cells, &Cells) + Send + Sync + Copy + 'stat
                 let end = marks.written();
                 stored.assert_filled_below(end.as_u64(), "written, seen by the publisher");
                 durable.fill(0, end.as_u64());
-                marks.sync(end);
+                marks.sync(Reach { position: end, frames: end.as_u64() });
                 marks.publish(end);
             }
         });
@@ -32,7 +32,7 @@ fn run(reader: impl Fn(&Watermarks, &Cells, &Cells) + Send + Sync + Copy + 'stat
         });
         for event in 0..2 {
             stored.fill(event, event + 1);
-            marks.write(Position::new(event + 1));
+            marks.write(Reach { position: Position::new(event + 1), frames: event + 1 });
         }
         publishing.join().unwrap();
         reading.join().unwrap();

@@ -17,6 +17,8 @@ fn headers_that_lie_within_one_another_do_not_cost_the_square_of_their_number() 
         let header = FrameHeader {
             frame_bytes: (LENGTH - at) as u32,
             kind: FrameKind::Batch,
+            settled: false,
+            checkpoint_count: 0,
             event_count: 1,
             stream_count: 1,
             first_position: Position::ZERO,
