@@ -44,12 +44,13 @@ impl Judged {
     }
 
     /// Whether something failed, all of it in a way that no later event mends, and all that was looked
-    /// at lies below `seen`: then the writer could say nothing else.
+    /// at lies below `seen`, what holds too: then the writer could say nothing else, and nothing that is
+    /// said, or left unsaid, can be taken back.
     pub(crate) fn is_refused_for_good(&self, seen: Position) -> bool {
         let for_good = |failed: &FailedPrecondition| {
             failed.actual.is_some_and(|head| failed.expected.is_overtaken_by(head))
         };
-        !self.failed.is_empty() && self.end <= seen && self.failed.iter().all(for_good)
+        self.end <= seen && !self.failed.is_empty() && self.failed.iter().all(for_good)
     }
 }
 
