@@ -273,7 +273,7 @@ pub mod sidecar {
         /// Size of the entry.
         pub const BYTES: usize = RESERVED + 4;
         /// How many frames lie between two entries.
-        pub const EVERY: usize = 64;
+        pub const EVERY: usize = 16;
     }
 
     /// The filter of streams and tags.

@@ -169,7 +169,7 @@ fn the_byte_tables_of_derived_files_are_those_of_the_code() {
         ],
         sidecar::landmark::BYTES,
     );
-    assert_eq!((sidecar::landmark::EVERY, sidecar::SECTION_COUNT), (64, 9));
+    assert_eq!((sidecar::landmark::EVERY, sidecar::SECTION_COUNT), (16, 9));
     assert_eq!((sidecar::filter::BLOCK_BYTES, sidecar::filter::NAMES_PER_BLOCK), (32, 24));
     assert_eq!((sidecar::FORMAT_VERSION, checkpoint::FORMAT_VERSION), (1, 1));
     compare(

@@ -3,7 +3,7 @@
 //! Owns: [`Frames`], read in place, [`FramePlace`], and [`FramesBuilder`]. May call: cursor, varint,
 //! layout.
 //!
-//! One full entry every 64 batches; between them, the steps from each batch to the next: its
+//! One full entry every 16 batches; between them, the steps from each batch to the next: its
 //! events, the way to the next one's offset in units of 8, and that one's commit checksum. By the
 //! checksum a reader tells the frame that was sealed from one that stood there before, in a tail
 //! that was cut off, and that a device has brought back.
