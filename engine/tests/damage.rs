@@ -50,7 +50,7 @@ fn closed_on(seed: u64) -> Files {
     let files = Files::of(&disk);
     let frames: Vec<usize> = (0..3).map(|sequence| files.frames(sequence).len()).collect();
     assert_eq!(frames, [4, 4, 3], "batches, and a seal or a close frame");
-    assert_eq!(files.0.len(), 5, "three segments, and the indexes of two");
+    assert_eq!(files.0.len(), 6, "three segments, the indexes of two, and the table of streams");
     files
 }
 

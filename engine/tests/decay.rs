@@ -91,7 +91,11 @@ fn closed() -> Rested {
     let log = open(&disk);
     append(&log, 0..26, sync);
     log.close().unwrap();
-    assert_eq!(disk.files().len(), 5, "three segments, and the indexes of two");
+    assert_eq!(
+        disk.files().len(),
+        6,
+        "three segments, the indexes of two, and the table of streams"
+    );
     disk.write_file(&segment(3), &[0; SEGMENT_BYTES as usize]);
     Rested::new("closed", disk)
 }

@@ -163,8 +163,7 @@ fn run(disk: &SmallDisk, options: &Options) {
 
 fn run_on(kind: &str) {
     for mode in [StoreMode::default(), StoreMode::Mapped, StoreMode::Positioned] {
-        for preparation in [Preparation::Populate, Preparation::Allocate, Preparation::DirectZeros]
-        {
+        for preparation in [Preparation::Populate, Preparation::DirectZeros] {
             let Some(disk) = SmallDisk::mount(kind) else { return };
             run(&disk, &options().store_mode(mode).preparation(preparation));
         }

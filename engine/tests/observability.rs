@@ -101,7 +101,8 @@ fn an_opening_a_roll_over_and_a_torn_tail_are_told() {
     assert!(text.contains("INFO") && text.contains("opened"), "{text}");
     assert!(text.contains("rolled over from=00000000000000000000.seg to=0000"), "{text}");
     let log = Log::open_simulated(&disk.restart_process(), options()).unwrap();
-    log.append(one("a").durability(Durability::Buffered)).unwrap();
+    let large = Batch::new().event("a", Event::new("T", vec![1; 2_000]));
+    log.append(large.durability(Durability::Buffered)).unwrap();
     let cut = (0..200).find_map(|_| {
         let disk = disk.if_rebooted(&Survivors::Random);
         let text = told(|| drop(Log::open_simulated(&disk, options())));

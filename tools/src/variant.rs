@@ -39,11 +39,8 @@ const STORE_MODES: [(&str, StoreMode); 3] =
     [("mapped", StoreMode::Mapped), ("positioned", StoreMode::Positioned), ("by-size", BY_SIZE)];
 /// With a bound that orders fall on both sides of.
 const BY_SIZE: StoreMode = StoreMode::BySize { positioned_from: 512 };
-const PREPARATIONS: [(&str, Preparation); 3] = [
-    ("populate", Preparation::Populate),
-    ("direct-zeros", Preparation::DirectZeros),
-    ("allocate", Preparation::Allocate),
-];
+const PREPARATIONS: [(&str, Preparation); 2] =
+    [("populate", Preparation::Populate), ("direct-zeros", Preparation::DirectZeros)];
 const DURABILITIES: [(&str, Acknowledging); 3] = [
     ("mixed", Acknowledging::Mixed),
     ("sync", Acknowledging::Always(Durability::Sync)),

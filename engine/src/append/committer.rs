@@ -47,8 +47,6 @@ pub(crate) struct Committer {
     pub(crate) segments: Arc<SegmentSet>,
     pub(crate) watermarks: Arc<Watermarks>,
     pub(crate) latch: Arc<Latch>,
-    /// What has come into the active segment since it became that, or was opened.
-    pub(crate) filled: Filled,
     /// All named checkpoints that are stored, published or not.
     pub(crate) checkpoints: Checkpoints,
     /// Frames and segment headers stored since the log was opened, but for seals.
@@ -131,7 +129,6 @@ impl Committer {
         }
         let first_position = self.active.chain().position;
         self.note_versions(&mut encoded, &batch.stream_hashes);
-        self.filled.groups += u64::from(!group.touches(&self.active));
         let (synced, settled) = self.durable();
         group.touch(&self.active);
         self.active
@@ -144,7 +141,6 @@ impl Committer {
         self.set_checkpoints(&encoded, first_position, group);
         group.needs_sync |= sync;
         group.stored_bytes += frame_bytes;
-        self.filled.bytes += frame_bytes;
         self.watermarks.write(self.reach());
         Ok(Committed {
             encoded: Some(encoded),
@@ -328,7 +324,6 @@ impl Committer {
     fn roll_over(&mut self, time: CommitTime, group: &mut Group) -> Result<(), AppendError> {
         let Some(source) = &mut self.source else { return Err(AppendError::Closed) };
         let from = self.active.segment().name();
-        source.expect_large_groups(self.filled.by_large_groups());
         let prepared = source.take().map_err(|error| match error.is_full() {
             true => AppendError::Full(error),
             false => AppendError::NoSegment(error),
@@ -359,7 +354,6 @@ impl Committer {
         let full = std::mem::replace(&mut self.active, next);
         self.watermarks.write(self.reach());
         self.header = header;
-        self.filled = Filled { groups: 1, bytes: 0 };
         full.segment().seal(sealed);
         tracing::debug!(%from, to = %self.active.segment().name(), "rolled over");
         if let Some(source) = &mut self.source {
@@ -379,24 +373,6 @@ impl Committer {
     }
 }
 
-/// How a segment is filled.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Filled {
-    groups: u64,
-    bytes: u64,
-}
-
-impl Filled {
-    /// Whether it is filled by few groups of much each.
-    fn by_large_groups(self) -> bool {
-        self.groups > 0 && self.bytes / self.groups >= LARGE_GROUP_BYTES
-    }
-}
-
-/// From here on a sync that has to note which blocks are in use is cheaper than writing zeros to them
-/// first: `benches/NOTES.md` has the figures.
-const LARGE_GROUP_BYTES: u64 = 1 << 20;
-
 /// What a caller is told whose preconditions do not hold, or whose checkpoints do not go forward.
 fn refusal(judged: Judged, queries: &[PreparedQuery]) -> AppendError {
     let Judged { failed: streams, refused, .. } = judged;
@@ -412,18 +388,5 @@ fn refusal(judged: Judged, queries: &[PreparedQuery]) -> AppendError {
         (false, _) => {
             AppendError::CheckpointRefused { checkpoints: refused.into(), queries, streams }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_segment_is_filled_by_large_groups_if_they_are_large_on_average() {
-        let filled = |groups, bytes| Filled { groups, bytes }.by_large_groups();
-        assert!(filled(3, 3 << 20) && filled(1, 1 << 30));
-        assert!(!filled(3, (3 << 20) - 1) && !filled(1, 4096));
-        assert!(!filled(0, 0), "nothing is known yet");
     }
 }

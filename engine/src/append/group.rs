@@ -78,15 +78,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Whether it has stored frames in a segment.
-    pub(crate) fn touches(&self, active: &ActiveSegment) -> bool {
-        self.touched.last().is_some_and(|last| Arc::ptr_eq(&last.file, active.file()))
-    }
-
     /// Notes that frames were stored in a segment.
     pub(crate) fn touch(&mut self, active: &ActiveSegment) {
-        if !self.touches(active) {
-            let (file, segment) = (active.file(), active.segment());
+        let (file, segment) = (active.file(), active.segment());
+        let known = self.touched.last().is_some_and(|last| Arc::ptr_eq(&last.file, file));
+        if !known {
             self.touched.push(Touched { file: Arc::clone(file), segment: Arc::clone(segment) });
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::closer::{Closer, Running};
 use super::directory::{lock, os_directory};
 use super::{Log, Shared};
-use crate::append::committer::{Committer, Filled};
+use crate::append::committer::Committer;
 use crate::append::pipeline::{Limits, Pipeline};
 use crate::append::publisher::Publisher;
 use crate::append::writer::WriterThreads;
@@ -236,7 +236,6 @@ fn pipeline(
         segments: Arc::clone(segments),
         watermarks: Arc::clone(watermarks),
         latch: Arc::clone(&latch),
-        filled: Filled::default(),
         checkpoints,
         frames: 0,
         is_unwitnessed,

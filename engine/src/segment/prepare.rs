@@ -34,8 +34,6 @@ pub(crate) struct Preparer {
     directory: Arc<dyn Directory>,
     segment_bytes: u64,
     how: Preparation,
-    /// Whether what goes into the next one is expected to come in large groups.
-    large_groups: bool,
     next: SegmentSeq,
     /// Ready since before the log was opened: zeroed and durable, but not mapped.
     left_over: std::collections::VecDeque<SegmentSeq>,
@@ -51,21 +49,7 @@ impl Preparer {
         left_over: Vec<SegmentSeq>,
         next: SegmentSeq,
     ) -> Self {
-        let left_over = left_over.into();
-        Self { directory, segment_bytes, how, large_groups: false, next, left_over }
-    }
-
-    /// Says whether syncs will be few, each of much: then zeros that are written first cost more than
-    /// they save.
-    pub(crate) fn expect_large_groups(&mut self, are_large: bool) {
-        self.large_groups = are_large;
-    }
-
-    fn how(&self) -> Preparation {
-        match self.how {
-            Preparation::Populate if self.large_groups => Preparation::Allocate,
-            how => how,
-        }
+        Self { directory, segment_bytes, how, next, left_over: left_over.into() }
     }
 
     /// Where the files are.
@@ -107,7 +91,7 @@ impl Preparer {
             }
             created => created.map_err(|error| self.error("create", temporary, error))?,
         };
-        file.prepare(self.segment_bytes, self.how())
+        file.prepare(self.segment_bytes, self.how)
             .map_err(|error| self.error("allocate", temporary, error))?;
         file.sync().map_err(|error| self.error("sync", temporary, error))?;
         self.directory
@@ -135,29 +119,5 @@ impl Preparer {
 
     fn error(&self, operation: &'static str, name: &str, error: io::Error) -> IoError {
         IoError::new(operation, format!("{}/{name}", self.directory.name()), error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::SimDisk;
-
-    #[test]
-    fn zeros_are_left_out_for_large_groups_where_nothing_else_is_asked_for() {
-        use Preparation::{Allocate, DirectZeros, Populate};
-        for (asked, small, large) in [
-            (Populate, Populate, Allocate),
-            (DirectZeros, DirectZeros, DirectZeros),
-            (Allocate, Allocate, Allocate),
-        ] {
-            let disk = Arc::new(SimDisk::new(1));
-            let mut preparer = Preparer::new(disk, 8 << 10, asked, vec![], SegmentSeq::ZERO);
-            assert_eq!(preparer.how(), small);
-            preparer.expect_large_groups(true);
-            assert_eq!(preparer.how(), large);
-            preparer.expect_large_groups(false);
-            assert_eq!(preparer.how(), small);
-        }
     }
 }

@@ -26,9 +26,6 @@ pub(crate) trait SegmentSource: Send {
     /// asked again, it tries again.
     fn take(&mut self) -> Result<Prepared, IoError>;
 
-    /// Says whether groups are large, for the segments that are still to be prepared.
-    fn expect_large_groups(&mut self, are_large: bool);
-
     /// Syncs a sealed segment, later.
     fn retire(&mut self, sealed: Sealed);
 }
@@ -91,10 +88,6 @@ impl SegmentSource for Inline {
         self.preparer.prepare()
     }
 
-    fn expect_large_groups(&mut self, are_large: bool) {
-        self.preparer.expect_large_groups(are_large);
-    }
-
     fn retire(&mut self, sealed: Sealed) {
         self.sealed = Some(sealed);
     }
@@ -132,7 +125,6 @@ struct State {
     synced: VecDeque<Arc<Segment>>,
     /// The last attempt's failure, until somebody asks for a segment again.
     failure: Option<IoError>,
-    large_groups: bool,
     stopped: bool,
 }
 
@@ -177,10 +169,6 @@ impl SegmentSource for Background {
         }
     }
 
-    fn expect_large_groups(&mut self, are_large: bool) {
-        self.shared.state.lock().large_groups = are_large;
-    }
-
     fn retire(&mut self, sealed: Sealed) {
         let mut state = self.shared.state.lock();
         while state.sealed.len() + state.synced.len() >= UNINDEXED_MAX {
@@ -213,7 +201,6 @@ impl Shared {
                 state.synced.extend(synced);
                 self.changed.notify_all();
             } else if !state.stopped && state.ready.len() < ahead && state.failure.is_none() {
-                preparer.expect_large_groups(state.large_groups);
                 drop(state);
                 let prepared = preparer.prepare();
                 state = self.state.lock();

@@ -200,14 +200,9 @@ impl Default for StoreMode {
 #[non_exhaustive]
 pub enum Preparation {
     /// `fallocate`, then touch every page for writing (`MADV_POPULATE_WRITE`), then sync. The
-    /// default; where appends come in groups of 1 MiB and more, segments are prepared as
-    /// [`Preparation::Allocate`] has it.
+    /// default.
     #[default]
     Populate,
-    /// `fallocate` alone, then sync: blocks, and no zeros written to them. A sync then has to note
-    /// which of them hold something by now, which takes longer than a sync of a small group, and
-    /// less than writing all bytes twice takes for large ones.
-    Allocate,
     /// Zeros written past the page cache (`O_DIRECT`), then every page read in
     /// (`MADV_POPULATE_READ`). Falls back to small buffered writes where the file system has no
     /// `O_DIRECT`.

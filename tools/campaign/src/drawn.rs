@@ -17,8 +17,7 @@ impl Script {
     pub fn draw(draw: &mut impl Draw, mishaps: bool) -> Self {
         let by_size = StoreMode::BySize { positioned_from: 700 };
         let mode = *draw.choose(&[StoreMode::Mapped, StoreMode::Positioned, by_size]);
-        let preparation =
-            *draw.choose(&[Preparation::Populate, Preparation::DirectZeros, Preparation::Allocate]);
+        let preparation = *draw.choose(&[Preparation::Populate, Preparation::DirectZeros]);
         let lives = draw.between(1, LIVES_MAX);
         Self {
             disk_seed: draw.below(u64::MAX),

@@ -16,12 +16,6 @@ pub(super) fn fill(file: &File, path: &Path, length: u64, how: Preparation) -> i
     match how {
         _ if length == 0 => Ok(()),
         Preparation::Populate => fill_by_touching(file, length),
-        Preparation::Allocate => match raw::allocate(file, length) {
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                write_zeros(file, 0, length)
-            }
-            answer => answer,
-        },
         Preparation::DirectZeros => fill_directly(file, path, length),
     }
 }

@@ -25,7 +25,7 @@ fn refused<T>(answer: io::Result<T>) -> bool {
 
 #[test]
 fn either_preparation_gives_real_zeroed_blocks() {
-    for how in [Preparation::Populate, Preparation::Allocate, Preparation::DirectZeros] {
+    for how in [Preparation::Populate, Preparation::DirectZeros] {
         // The odd length has a tail that no direct write can do.
         for length in [LENGTH, LENGTH + 100, (2 << 20) + 4096, 100, 0] {
             let (_kept, directory) = directory();
@@ -66,7 +66,7 @@ fn a_preparation_that_finds_another_file_under_its_name_leaves_that_one_alone() 
 
 #[test]
 fn both_ways_to_store_are_seen_by_the_mapping_and_by_reads() {
-    for how in [Preparation::Populate, Preparation::Allocate, Preparation::DirectZeros] {
+    for how in [Preparation::Populate, Preparation::DirectZeros] {
         let (_kept, directory) = directory();
         let file = prepared(&directory, how);
         file.write_at(0, b"head").unwrap();
