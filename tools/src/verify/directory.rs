@@ -110,7 +110,7 @@ impl Directory {
         self.path.display().to_string()
     }
 
-    /// The numbers of the segments that are there, in order, and how many unfinished ones there are.
+    /// The numbers of the segments that are there, in order, and how many files are unfinished.
     pub(crate) fn list(&self) -> Result<(Vec<SegmentSeq>, usize), VerifyError> {
         let error = |source| VerifyError::Open { file: self.display(), source };
         let (mut segments, mut unfinished) = (Vec::new(), 0);
@@ -125,9 +125,7 @@ impl Directory {
             }
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.strip_suffix(".tmp").and_then(sequence_of).is_some() {
-                unfinished += 1;
-            }
+            unfinished += usize::from(is_unfinished(&name));
             segments.extend(sequence_of(&name));
         }
         segments.sort_unstable();
@@ -247,6 +245,14 @@ pub(crate) fn segment_name(sequence: SegmentSeq) -> String {
     format!("{:020}.seg", sequence.as_u64())
 }
 
+/// Whether a file bears the name under which one of the log's is made: a segment, an index, or the
+/// table of the streams.
+fn is_unfinished(name: &str) -> bool {
+    let Some(finished) = name.strip_suffix(".tmp") else { return false };
+    let index = finished.strip_suffix(".idx").map(|digits| format!("{digits}.seg"));
+    finished == "streams.ckpt" || sequence_of(index.as_deref().unwrap_or(finished)).is_some()
+}
+
 /// The number of a segment by its file's name.
 fn sequence_of(name: &str) -> Option<SegmentSeq> {
     let digits = name.strip_suffix(".seg")?;
@@ -263,6 +269,14 @@ mod tests {
         for number in [0, 7, u64::MAX] {
             let sequence = SegmentSeq::new(number);
             assert_eq!(sequence_of(&segment_name(sequence)), Some(sequence));
+        }
+        for name in
+            ["00000000000000000007.seg.tmp", "00000000000000000007.idx.tmp", "streams.ckpt.tmp"]
+        {
+            assert!(is_unfinished(name), "{name}");
+        }
+        for name in ["7.seg.tmp", "00000000000000000007.seg", "streams.ckpt", "x.tmp", ".tmp"] {
+            assert!(!is_unfinished(name), "{name}");
         }
         for name in ["LOCK", "1.seg", "0000000000000000000x.seg", "99999999999999999999.seg"] {
             assert_eq!(sequence_of(name), None, "{name}");
