@@ -98,9 +98,12 @@ impl Segment {
         if !self.passed_over {
             return Start { offset: self.landmarks.before(position), indexed: None };
         }
-        let own = self.attached();
-        let indexed = own.and_then(|own| own.frame_before(position).ok().flatten());
-        Start { offset: indexed.map_or(Self::FIRST_FRAME, |place| place.offset), indexed }
+        if let Some(own) = self.attached()
+            && let Ok(Some(place)) = own.frame_before(position)
+        {
+            return Start { offset: place.offset, indexed: Some(place) };
+        }
+        Start { offset: Self::FIRST_FRAME, indexed: None }
     }
 
     /// Notes that nothing is written to it any more.
