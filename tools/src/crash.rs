@@ -17,7 +17,6 @@ pub mod fault;
 pub mod kill;
 mod orders;
 mod place;
-mod progress;
 pub mod sim;
 pub mod sites;
 pub mod worker;

@@ -21,22 +21,26 @@ use quipu::Log;
 
 use crate::interrupt;
 use crate::number::{counted, grouped};
-use crate::outcome::Outcome;
+use crate::outcome::{Misuse, Outcome};
 use crate::variant::Variant;
 use crate::verify;
 use campaign::{Campaign, Plan, Round};
 use check::Check;
 
 /// How the demo is to go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Request {
-    /// Where the log is to be, and to stay; else in a temporary directory.
+    /// Keeps the log in this directory, which must be empty or missing.
+    #[arg(long = "dir", value_name = "DIR")]
     pub directory: Option<PathBuf>,
-    /// How often the writer is killed.
+    /// How often the writing process is killed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rounds: u32,
-    /// Threads of the writer.
+    /// Threads of the writing process.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: u32,
-    /// What the moments of the kills are drawn from.
+    /// What the moments of the kills are drawn from; another one each time, if it is not given.
+    #[arg(long)]
     pub seed: Option<u64>,
 }
 
@@ -57,7 +61,10 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         (None, None) => bail!("no directory"),
     };
     if holds_something(&directory) {
-        bail!("{} is not empty; the demo needs a log of its own", directory.display());
+        let directory = directory.display();
+        return Err(Misuse::new(format!(
+            "{directory} is not empty; the demo needs a log of its own"
+        )));
     }
     let seed = request.seed.unwrap_or_else(|| fastrand::u64(..));
     let plan = Plan {
@@ -147,7 +154,7 @@ fn show_streams(directory: &Path, check: &Check, out: &mut impl Write) -> anyhow
         let event = event?;
         let newest = log.read_stream(event.stream(), ..).backward().limit(1).into_iter().next();
         if let Some(newest) = newest.transpose()? {
-            writeln!(out, "  {}", crate::read::readable(&newest).trim_start())?;
+            writeln!(out, "  {}", crate::show::readable(&newest).trim_start())?;
         }
     }
     Ok(())

@@ -53,6 +53,7 @@ use std::path::Path;
 pub use directory::VerifyError;
 pub use report::{Report, Tail};
 
+use crate::directory::LogDirectory;
 use crate::outcome::Outcome;
 use behind::look_behind;
 use decide::{Behind, Decision, Fault, Proof, decide};
@@ -62,11 +63,24 @@ use walk::Walk;
 /// How often the end of a log is looked at again because a writer has moved it meanwhile.
 const GROWING_LOOKS_MAX: u32 = 4;
 
-/// Verifies the log in `directory` and prints what was found.
-pub fn run(directory: &Path, json: bool) -> anyhow::Result<Outcome> {
-    let report = verify(directory)?;
+/// Which log is verified, and how that is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Request {
+    #[command(flatten)]
+    log: LogDirectory,
+    /// The same as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Verifies a log and prints what was found.
+///
+/// # Errors
+/// What keeps the log from being judged.
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let report = verify(request.log.path())?;
     let mut out = io::stdout().lock();
-    if json {
+    if request.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {

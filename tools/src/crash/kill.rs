@@ -22,7 +22,7 @@ use crate::outcome::Outcome;
 use crate::verify;
 
 use super::place::Place;
-use super::progress;
+use crate::progress;
 
 /// How the kills are to go.
 #[derive(Debug, Clone, clap::Args)]
@@ -66,7 +66,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let place = Place::new("quipu-kill-", request.dir.as_deref())?;
     let mut sum = Sum::default();
     let started = Instant::now();
-    let bar = progress::bar(u64::from(request.kills), "kills");
+    let bar = progress::counted(u64::from(request.kills), "kills");
     let held = hold(request, seed, &place, &mut sum, &bar);
     bar.finish_and_clear();
     if let Err(error) = held {

@@ -29,10 +29,10 @@ use quipu::{Preparation, StoreMode};
 
 use super::{Case, Report, Request};
 use crate::crash::place::Place;
-use crate::crash::progress;
 use crate::crash::worker::Line;
 use crate::interrupt;
 use crate::number::counted;
+use crate::progress;
 use crate::variant::Variant;
 use site::{Fault, Site};
 use table::Table;
@@ -173,7 +173,7 @@ impl<'a> Campaign<'a> {
             .flat_map(|site| Fault::ALL.map(|fault| (site, fault)))
             .filter(|((site, _), fault)| fault.befalls(site))
             .collect();
-        let bar = progress::bar(jobs.len() as u64, "sites and faults");
+        let bar = progress::counted(jobs.len() as u64, "sites and faults");
         let next = AtomicUsize::new(0);
         let work_off = || -> anyhow::Result<()> {
             loop {
