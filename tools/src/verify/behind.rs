@@ -2,6 +2,7 @@
 //!
 //! Owns: [`look_behind`]. May call: directory, walk, the format's search for evidence. Decides nothing.
 
+use indicatif::ProgressBar;
 use quipu_format::{ByteOffset, Position, Salt, SegmentSeq, find_evidence, layout};
 
 use super::decide::{Behind, Sighting};
@@ -34,7 +35,7 @@ pub(super) fn look_behind(directory: &Directory, walk: &Walk<'_>) -> Result<Behi
             behind.see(&file.name, ByteOffset::ZERO, header.synced_position);
         }
         let salt = log_id.map(|log_id| Salt::new(log_id, later));
-        let last_not_zero = behind.search(&mut file, from, salt)?;
+        let last_not_zero = behind.search(&mut file, from, salt, walk.bar())?;
         match last_not_zero {
             Some(last) => behind.bytes += last + 1 - from.as_u64(),
             None if from == ByteOffset::ZERO => behind.unused += 1,
@@ -55,6 +56,7 @@ impl Behind {
         file: &mut SegmentFile,
         from: ByteOffset,
         salt: Option<Salt>,
+        bar: &ProgressBar,
     ) -> Result<Option<u64>, VerifyError> {
         let mut last_not_zero = None;
         let mut at = from.as_u64();
@@ -78,6 +80,7 @@ impl Behind {
                     self.settled.get_or_insert_with(place);
                 }
             }
+            bar.inc(PIECE_BYTES.min(file.length - at));
             at += PIECE_BYTES;
         }
         Ok(last_not_zero)
