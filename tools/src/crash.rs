@@ -19,6 +19,7 @@ mod orders;
 mod place;
 pub mod sim;
 pub mod sites;
+mod summary;
 pub mod worker;
 
 use clap::Subcommand;

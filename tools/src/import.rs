@@ -7,11 +7,13 @@
 mod resume;
 mod submitter;
 
+use std::fmt;
 use std::io::BufRead;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use indicatif::ProgressBar;
+use serde::Serialize;
 
 use crate::input::Input;
 use crate::line::{LINE_FORMAT, Line};
@@ -37,6 +39,21 @@ pub struct Request {
     /// The size of new segments, in bytes.
     #[arg(long, value_name = "BYTES")]
     pub segment_bytes: Option<u64>,
+    /// What was done as JSON, on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+struct Summary {
+    batches: u64,
+    events: u64,
+    streams: usize,
+    first_position: Option<u64>,
+    last_position: Option<u64>,
+    /// Batches that were there already.
+    skipped: u64,
 }
 
 /// Imports. What was done is said on stderr, even if a line was refused.
@@ -48,7 +65,11 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let mut import = Import { name, skipped: 0, resume, submitter: Submitter::new(&log) };
     let ended = import.run(reader, &bar);
     bar.finish_and_clear();
-    eprintln!("{}", import.summary());
+    let summary = import.summary();
+    match request.json {
+        true => println!("{}", serde_json::to_string(&summary)?),
+        false => eprintln!("{summary}"),
+    }
     drop(import);
     let closed = log.close().context("cannot close the log");
     ended?;
@@ -113,20 +134,32 @@ impl Import<'_> {
         anyhow!("{}:{}: {}", self.name, refused.line, refused.reason)
     }
 
-    fn summary(&self) -> String {
+    fn summary(&self) -> Summary {
         let done = &self.submitter.done;
-        let place = match (done.first, done.last) {
-            (Some(first), Some(last)) => {
-                format!(", positions {} to {}", grouped(first.as_u64()), grouped(last.as_u64()))
-            }
-            _ => String::new(),
-        };
-        format!(
-            "imported {}, {} in {}{place}; skipped {} that were there already",
-            counted(done.batches, "batch", "batches"),
-            counted(done.events, "event", "events"),
-            counted(done.streams.len() as u64, "stream", "streams"),
-            counted(self.skipped, "batch", "batches"),
-        )
+        Summary {
+            batches: done.batches,
+            events: done.events,
+            streams: done.streams.len(),
+            first_position: done.first.map(u64::from),
+            last_position: done.last.map(u64::from),
+            skipped: self.skipped,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "imported {}, {} in {}",
+            counted(self.batches, "batch", "batches"),
+            counted(self.events, "event", "events"),
+            counted(self.streams as u64, "stream", "streams"),
+        )?;
+        if let (Some(first), Some(last)) = (self.first_position, self.last_position) {
+            write!(f, ", positions {} to {}", grouped(first), grouped(last))?;
+        }
+        let skipped = counted(self.skipped, "batch", "batches");
+        write!(f, "; skipped {skipped} that were there already")
     }
 }

@@ -11,8 +11,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use quipu_tools::outcome::{Misuse, Outcome, explain_exit_codes};
 use quipu_tools::{
-    append, crash, demo, export, import, info, inspect, read, repair, salvage, streams, tail,
-    verify,
+    append, bench, completions, crash, demo, export, import, info, inspect, man, read, repair,
+    salvage, streams, tail, verify,
 };
 
 /// Looks after Quipu logs: durable, ordered, version-checked events in a directory.
@@ -49,6 +49,12 @@ enum Command {
     Repair(repair::Request),
     /// Takes all whole batches of a damaged log over into a new one, and lists what is missing.
     Salvage(salvage::Arguments),
+    /// Measures this disk for ten seconds, and Quipu beside it.
+    Bench(bench::Request),
+    /// Prints completions of this command line for a shell.
+    Completions(completions::Request),
+    /// Writes manual pages, one a command.
+    Man(man::Request),
     /// Attacks logs: kills their processes, fails their disks and their system calls.
     #[command(subcommand)]
     Crash(crash::Command),
@@ -88,6 +94,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Verify(request) => verify::run(&request),
         Command::Repair(request) => repair::run(&request),
         Command::Salvage(arguments) => salvage::run(&arguments),
+        Command::Bench(request) => bench::run(&request),
+        Command::Completions(request) => completions::run(&request, self::command()),
+        Command::Man(request) => man::run(&request, self::command()),
         Command::Crash(command) => crash::run(command),
         Command::DemoWriter(request) => demo::writer::run(&request),
     }

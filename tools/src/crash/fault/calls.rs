@@ -62,7 +62,8 @@ pub(super) fn run(request: &Request, place: &Place, report: &mut Report) -> anyh
 }
 
 fn fail_all(request: &Request, place: &Place, report: &mut Report) -> anyhow::Result<()> {
-    println!("Each system call failed in turn: typed errors, and nothing acknowledged is lost");
+    report
+        .head("Each system call failed in turn: typed errors, and nothing acknowledged is lost")?;
     let tracer = Tracer::new()?;
     if let Err(error) = tracer.try_out() {
         return report.case("each system call", Ok(Case::Skipped(format!("{error:#}"))));
