@@ -47,16 +47,13 @@ const FINISHED_MAX: usize = 1;
 
 impl<'a> Ahead<'a> {
     /// Begins with the first segment, in as many threads as there are processors.
-    pub(super) fn start<'scope, 'env: 'scope>(
+    pub(super) fn start<'scope, 'env: 'scope + 'a>(
         scope: &'scope Scope<'scope, 'env>,
         directory: &'env Directory,
         segments: &'env [SegmentSeq],
         log_id: Option<LogId>,
         bar: &'env ProgressBar,
-    ) -> Self
-    where
-        'env: 'a,
-    {
+    ) -> Self {
         let threads = available_parallelism().map_or(1, usize::from).min(segments.len());
         let stopped = Arc::new(AtomicBool::new(false));
         let mut from = Vec::with_capacity(threads);
