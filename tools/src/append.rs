@@ -1,7 +1,8 @@
 //! `quipu append`: JSON lines, one batch a line, each acknowledged before the next is read.
 //!
 //! For programs and people that talk with a log line by line: what is printed for a line is its
-//! acknowledgement. `import` is for files: it has many lines under way, and goes on where it stopped.
+//! acknowledgement. `import` is for files: it has many lines under way, and goes on where it
+//! stopped.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Write};

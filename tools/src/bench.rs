@@ -1,10 +1,10 @@
 //! `quipu bench`: what this disk can do, and what Quipu makes of it, in ten seconds.
 //!
-//! The floor is the same bytes with the same promise and nothing else: positioned writes into a file
-//! that was filled with zeros, and `fdatasync` where the append is durable. Floor and Quipu run in
-//! turns, so that both have the same moments of the machine; the figures are medians of rounds. All
-//! of it happens in a directory of its own, which is removed, also after Ctrl-C; a fast disk takes a
-//! gibibyte or two meanwhile.
+//! The floor is the same bytes with the same promise and nothing else: positioned writes into a
+//! file that was filled with zeros, and `fdatasync` where the append is durable. Floor and Quipu
+//! run in turns, so that both have the same moments of the machine; the figures are medians of
+//! rounds. All of it happens in a directory of its own, which is removed, also after Ctrl-C; a fast
+//! disk takes a gibibyte or two meanwhile.
 
 mod floor;
 mod log;

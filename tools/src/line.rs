@@ -1,7 +1,8 @@
 //! One line of JSON: one batch, as `import` and `append` take it.
 //!
-//! Owns: [`Line`], [`LineEvent`], [`LineError`]. May call: the engine's batch. Reads strictly: a field that it does not know could
-//! matter, so it is refused. Payload and metadata keep the text that the line has for them.
+//! Owns: [`Line`], [`LineEvent`], [`LineError`]. May call: the engine's batch. Reads strictly: a
+//! field that it does not know could matter, so it is refused. Payload and metadata keep the text
+//! that the line has for them.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,7 @@
 //! The `quipu` command: arguments in, a call of the library, an exit code out.
 //!
-//! Owns: the list of commands. Each has its arguments, its help and its `run` in a module of its own.
+//! Owns: the list of commands. Each has its arguments, its help and its `run` in a module of its
+//! own.
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +32,8 @@ enum Command {
     Import(import::Request),
     /// Appends JSON lines to a log, and prints the position of each as it is acknowledged.
     Append(append::Request),
-    /// Writes a log as JSON lines, one batch a line, as import takes them. Named checkpoints are not in it.
+    /// Writes a log as JSON lines, one batch a line, as import takes them. Named checkpoints are
+    /// not in it.
     Export(export::Request),
     /// Says what a log is and how it stands, at a glance.
     Info(info::Request),

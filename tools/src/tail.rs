@@ -1,8 +1,8 @@
 //! `quipu tail`: the last events of a log, and then those that come.
 //!
-//! Reads beside the log's writer, whichever process that is, and shows what is durable. It ends when
-//! it is interrupted and when nobody reads its output any more, even if nothing more comes: both are
-//! how one ends it, so both are exit code 0.
+//! Reads beside the log's writer, whichever process that is, and shows what is durable. It ends
+//! when it is interrupted and when nobody reads its output any more, even if nothing more comes:
+//! both are how one ends it, so both are exit code 0.
 
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;

@@ -1,4 +1,5 @@
-//! Goal: `quipu append` acknowledges each line with its position, and refuses what is not as expected.
+//! Goal: `quipu append` acknowledges each line with its position, and refuses what is not as
+//! expected.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test that cannot go on has failed
 
 mod common;

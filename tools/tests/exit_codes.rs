@@ -1,5 +1,5 @@
-//! Goal: every command ends with 0 if all is well, 1 if something wrong was found, 2 if it was misused,
-//! and says so in its help.
+//! Goal: every command ends with 0 if all is well, 1 if something wrong was found, 2 if it was
+//! misused, and says so in its help.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test that cannot go on has failed
 
 mod common;

@@ -1,9 +1,10 @@
-//! Goal: what the pages show is what one gets: each command of COMMANDS.md and of the README's first
-//! steps is run, and its output compared.
+//! Goal: what the pages show is what one gets: each command of COMMANDS.md and of the README's
+//! first steps is run, and its output compared.
 //!
-//! A block marked `console` has commands (`$ `, with `> ` where they go on) and what they print. All
-//! commands of a page run one after the other in one temporary directory, each in a shell of its own.
-//! What differs each time is masked on both sides. With `QUIPU_PAGES=write` the page is written anew.
+//! A block marked `console` has commands (`$ `, with `> ` where they go on) and what they print.
+//! All commands of a page run one after the other in one temporary directory, each in a shell of
+//! its own. What differs each time is masked on both sides. With `QUIPU_PAGES=write` the page is
+//! written anew.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test that cannot go on has failed
 
 mod common;

@@ -12,8 +12,8 @@ use anyhow::Context;
 use super::Workload;
 use super::timing::{Slice, Timings};
 
-/// The file's length; written again from the start when it is full. Filled with zeros beforehand, in
-/// pieces that leave no large pages behind, as a segment is.
+/// The file's length; written again from the start when it is full. Filled with zeros beforehand,
+/// in pieces that leave no large pages behind, as a segment is.
 const FILE_BYTES: u64 = 64 << 20;
 const FILL_BYTES: usize = 16 << 10;
 

@@ -1,10 +1,10 @@
 //! Segments verified ahead of the walk, several at once.
 //!
-//! Owns: [`Ahead`], the threads and what they have come to; [`Stretch`], the frames of one segment, as
-//! far as they verify by themselves. May call: frames, streams. Decides nothing, and says nothing: a
-//! stretch is taken over by the walk whole or not at all, and only where every rule between it and all
-//! in front of it holds. Where anything is wrong, the walk reads it itself, so that the verdict is that
-//! of a walk from frame to frame.
+//! Owns: [`Ahead`], the threads and what they have come to; [`Stretch`], the frames of one segment,
+//! as far as they verify by themselves. May call: frames, streams. Decides nothing, and says
+//! nothing: a stretch is taken over by the walk whole or not at all, and only where every rule
+//! between it and all in front of it holds. Where anything is wrong, the walk reads it itself, so
+//! that the verdict is that of a walk from frame to frame.
 //!
 //! Each thread has every so manieth segment, and hands each over before it begins the one after the
 //! next: memory is bounded by a few segments' streams.

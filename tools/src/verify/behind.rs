@@ -1,6 +1,7 @@
 //! What stands behind the place where the log stops verifying.
 //!
-//! Owns: [`look_behind`]. May call: directory, walk, the format's search for evidence. Decides nothing.
+//! Owns: [`look_behind`]. May call: directory, walk, the format's search for evidence. Decides
+//! nothing.
 
 use indicatif::ProgressBar;
 use quipu_format::{ByteOffset, Position, Salt, SegmentSeq, find_evidence, layout};
@@ -22,7 +23,8 @@ pub(super) fn look_behind(directory: &Directory, walk: &Walk<'_>) -> Result<Behi
         let is_first = later == sequence;
         let from = if is_first { offset } else { ByteOffset::ZERO };
         let activated = matches!(file.header, HeaderState::Activated(_));
-        // The first segment has its name before any other, and keeps it as long as there are others.
+        // The first segment has its name before any other, and keeps it as long as there are
+        // others.
         if !is_first && (activated || sequence == SegmentSeq::ZERO) {
             behind.there_behind.get_or_insert_with(|| file.name.clone());
         }

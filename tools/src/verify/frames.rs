@@ -1,8 +1,9 @@
 //! The frames of one segment, one after the other.
 //!
-//! Owns: [`Frames`], which holds one segment open and one piece of it in memory; [`State`], what the
-//! frames so far have come to; [`Totals`]. May call: directory, streams, the format. A segment can be
-//! walked without the ones in front of it: what they must have come to then stands in its state.
+//! Owns: [`Frames`], which holds one segment open and one piece of it in memory; [`State`], what
+//! the frames so far have come to; [`Totals`]. May call: directory, streams, the format. A segment
+//! can be walked without the ones in front of it: what they must have come to then stands in its
+//! state.
 
 use indicatif::ProgressBar;
 use quipu_format::{

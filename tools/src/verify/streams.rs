@@ -3,8 +3,8 @@
 //! Owns: [`Streams`], the one part of the verifier whose memory grows with the log (with the number
 //! of its streams and checkpoints and the length of their names). Calls the format's body.
 //!
-//! A part of the log can be taken by itself: its first version of each stream is then taken on trust,
-//! and [`Streams::join`] asks for it.
+//! A part of the log can be taken by itself: its first version of each stream is then taken on
+//! trust, and [`Streams::join`] asks for it.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -21,8 +21,8 @@ pub(super) struct Streams {
     batches: u64,
     /// What is in front is not known.
     in_the_middle: bool,
-    /// The streams of the batch that is taken, and how many events each has there; kept, so as not to
-    /// be allocated for each.
+    /// The streams of the batch that is taken, and how many events each has there; kept, so as not
+    /// to be allocated for each.
     named: Vec<(usize, u64)>,
 }
 
@@ -74,8 +74,8 @@ impl Streams {
         self.checkpoints.iter().map(|(name, it)| (name.clone(), it.last)).collect()
     }
 
-    /// Takes the events and checkpoints of a frame whose body has been checked, if every stream goes
-    /// on with its next version and every checkpoint rises. On a fault nothing has moved.
+    /// Takes the events and checkpoints of a frame whose body has been checked, if every stream
+    /// goes on with its next version and every checkpoint rises. On a fault nothing has moved.
     pub(super) fn take(&mut self, frame: &Frame<'_>) -> Result<(), StreamFault> {
         let body = Body::decode(frame)?;
         for checkpoint in body.checkpoints()? {
@@ -149,8 +149,8 @@ impl Streams {
         at
     }
 
-    /// Takes all of a part that stands right behind this, if every stream and every checkpoint of it
-    /// goes on from here. `false`: nothing has moved.
+    /// Takes all of a part that stands right behind this, if every stream and every checkpoint of
+    /// it goes on from here. `false`: nothing has moved.
     pub(super) fn join(&mut self, part: Self) -> bool {
         let Self { by_name, streams, checkpoints, .. } = part;
         let goes_on = by_name.iter().all(|(name, at)| {

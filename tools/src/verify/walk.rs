@@ -3,8 +3,8 @@
 //! Owns: [`Walk`], which stands in one segment. May call: ahead, directory, frames, streams, the
 //! format. Decides nothing: it says where it stopped and why.
 //!
-//! A walk that has stopped may be run again: it looks at the same place anew, in the files, and goes
-//! on if a writer has meanwhile written there.
+//! A walk that has stopped may be run again: it looks at the same place anew, in the files, and
+//! goes on if a writer has meanwhile written there.
 
 use std::collections::BTreeMap;
 
@@ -172,8 +172,8 @@ impl<'a> Walk<'a> {
         Ok(Advance::Went)
     }
 
-    /// Goes behind frames that verify by themselves, if they continue the streams and checkpoints of
-    /// all in front of them. All else that they must continue is in the header in front of them.
+    /// Goes behind frames that verify by themselves, if they continue the streams and checkpoints
+    /// of all in front of them. All else that they must continue is in the header in front of them.
     fn take_over(&mut self, stretch: Stretch, segment: &mut Frames) -> Option<Predecessor> {
         let Stretch { header, state, offset, seal } = stretch;
         if header != segment.header || !self.state.streams.join(state.streams) {

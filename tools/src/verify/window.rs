@@ -1,16 +1,16 @@
 //! A file read piece by piece.
 //!
-//! Owns: [`Window`], and [`ReadAt`], through which it reads. Positioned reads only: a bad sector is an
-//! error, where a mapping would end the process by a signal. What it holds in memory is bounded by
-//! the pieces asked for, which are whole frames whose headers verify.
+//! Owns: [`Window`], and [`ReadAt`], through which it reads. Positioned reads only: a bad sector is
+//! an error, where a mapping would end the process by a signal. What it holds in memory is bounded
+//! by the pieces asked for, which are whole frames whose headers verify.
 
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Read at once, if no more is asked for: so little that it is still in the processor's cache when it
-/// is summed.
+/// Read at once, if no more is asked for: so little that it is still in the processor's cache when
+/// it is summed.
 const WINDOW_BYTES: u64 = 256 << 10;
 
 /// What pieces are read from: a file, or something in front of one.

@@ -1,7 +1,7 @@
 //! Whether segments that are verified ahead lead to the verdict of the walk from frame to frame.
 //!
-//! Each verification of a `TestLog` compares the two, in all tests of the verifier; here are the logs
-//! where they could differ: what no segment can tell by itself.
+//! Each verification of a `TestLog` compares the two, in all tests of the verifier; here are the
+//! logs where they could differ: what no segment can tell by itself.
 
 use quipu_format::ControlKind;
 
