@@ -160,6 +160,11 @@ fn scripts() -> Vec<Script> {
             life(vec![batch(1, 60), checkpoints(0), Step::Quiet, checkpoints(1)], End::Kill),
             life(vec![batch(1, 1900), checkpoints(0), batch(1, 1900), checkpoints(0)], End::Close),
         ],
+        // Backups: of a log that grows over a segment's end, linked and copied.
+        vec![
+            life(vec![batch(1, 1900), backup(false), batch(1, 1900), batch(1, 9)], End::Kill),
+            life(vec![batch(1, 1900), backup(false), buffered(1, 9), backup(true)], End::Close),
+        ],
         // Closed twice, with a full segment in front.
         vec![
             life(vec![batch(1, 1900), batch(1, 1900), batch(1, 100)], End::Close),
@@ -179,6 +184,10 @@ fn scripts() -> Vec<Script> {
 
 fn life(steps: Vec<Step>, end: End) -> Life {
     Life { segment_pages: 2, mishaps: Vec::new(), steps, end }
+}
+
+fn backup(copies: bool) -> Step {
+    Step::Backup { copies }
 }
 
 fn batch(events: u8, payload_bytes: u16) -> Step {
