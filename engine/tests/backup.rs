@@ -402,8 +402,8 @@ fn an_unfinished_backup_is_refused_and_goes_on_when_it_is_made_again() {
         assert_eq!(refused.kind(), OpenErrorKind::Unfinished);
         assert_eq!(
             refused.to_string(),
-            "simulated disk/backup is a backup that was not finished, make it again before you \
-             open it"
+            "simulated disk/backup is a backup that was not finished: make it again, or if its \
+             log is gone, take what is whole into a new one with `quipu salvage`"
         );
     }
     // Nothing is poisoned.

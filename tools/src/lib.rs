@@ -5,6 +5,7 @@
 //!
 //! | module | command |
 //! |---|---|
+//! | [`backup`] | `quipu backup`: a second directory with the log in it |
 //! | [`crash`] | `quipu crash`: kills, full disks, failing devices and calls |
 //! | [`demo`] | `quipu demo`: appends, kills, reopens, checks |
 //! | [`import`] | `quipu import`: JSON lines into a log |
@@ -13,12 +14,14 @@
 //! | [`inspect`] | `quipu inspect`: segments and frames as they stand on disk |
 //! | [`read`] | `quipu read`: events for people |
 //! | [`repair`] | `quipu repair`: cuts a torn tail off, and says beforehand what that is |
+//! | [`restore`] | `quipu restore`: a log from a backup, or as it was at some position or time |
 //! | [`salvage`] | `quipu salvage`: all whole batches of a damaged log into a new one |
 //! | [`streams`] | `quipu streams`: the streams, with how far each has come |
 //! | [`verify`] | `quipu verify`: checks a log without the engine |
 
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod crash;
 pub mod demo;
 pub mod export;
@@ -32,6 +35,7 @@ mod open;
 pub mod outcome;
 pub mod read;
 pub mod repair;
+pub mod restore;
 pub mod salvage;
 pub mod streams;
 mod time;

@@ -12,7 +12,8 @@ use quipu_format::LogId;
 use quipu_tools::outcome::Outcome;
 use quipu_tools::variant::Variant;
 use quipu_tools::{
-    crash, demo, export, import, info, inspect, read, repair, salvage, streams, verify,
+    backup, crash, demo, export, import, info, inspect, read, repair, restore, salvage, streams,
+    verify,
 };
 
 /// Looks after Quipu logs: durable, ordered, version-checked events in a directory.
@@ -86,6 +87,25 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes a second directory with the log in it, or brings one up to date; works beside a live writer.
+    #[command(after_help = EXIT_CODES)]
+    Backup {
+        /// The log's directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// The backup's: missing, empty, or an earlier backup of the same log.
+        #[arg(value_name = "TO")]
+        to: PathBuf,
+        /// Copies full segments even where they could be linked.
+        #[arg(long)]
+        copy: bool,
+        /// The same as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes a log from a backup, whole or as it was at some position or time; whole batches only.
+    #[command(after_help = EXIT_CODES)]
+    Restore(RestoreArguments),
     /// Takes all whole batches of a damaged log over into a new one, and lists what is missing.
     #[command(after_help = SALVAGE_EXIT_CODES)]
     Salvage(SalvageArguments),
@@ -209,6 +229,25 @@ struct InspectArguments {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct RestoreArguments {
+    /// The backup's directory.
+    #[arg(value_name = "BACKUP")]
+    backup: PathBuf,
+    /// The new log's directory, which must be empty or missing.
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+    /// The last position that is wanted.
+    #[arg(long, value_name = "N", conflicts_with = "to_time")]
+    to_position: Option<u64>,
+    /// The last commit time that is wanted: seconds since 1970, or like 2026-11-23T16:35:00Z.
+    #[arg(long, value_name = "T", value_parser = restore::parse_time)]
+    to_time: Option<u64>,
+    /// The same as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 const REPAIR_EXIT_CODES: &str = "\
 Exit codes:
   0  there is nothing to repair, or it can be repaired without loss, or it was
@@ -286,6 +325,25 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(VerifyArguments { directory, dir, json }) => {
             // The parser has made sure that one of them is there.
             verify::run(&directory.or(dir).unwrap_or_default(), json)
+        }
+        Command::Backup { directory, to, copy, json } => {
+            let request = backup::Request { directory, to, copy };
+            if let Err(misuse) = request.check() {
+                Arguments::command().error(ErrorKind::ValueValidation, misuse).exit();
+            }
+            backup::run(&request, json)
+        }
+        Command::Restore(RestoreArguments { backup, to, to_position, to_time, json }) => {
+            let until = match (to_position, to_time) {
+                (Some(last), _) => restore::Until::Position(last),
+                (None, Some(last)) => restore::Until::Time(last),
+                (None, None) => restore::Until::End,
+            };
+            let request = restore::Request { backup, to, until };
+            if let Err(misuse) = request.check() {
+                Arguments::command().error(ErrorKind::ValueValidation, misuse).exit();
+            }
+            restore::run(&request, json)
         }
         Command::Salvage(arguments) => {
             let SalvageArguments { directory, to, dry_run, log_id, segment_bytes, json } =

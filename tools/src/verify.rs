@@ -82,6 +82,7 @@ pub fn run(directory: &Path, json: bool) -> anyhow::Result<Outcome> {
 /// give the bytes back. Damage is no error, but part of the report.
 pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
     let directory = Directory::new(directory);
+    directory.check_finished()?;
     let (segments, unfinished) = directory.list()?;
     if segments.is_empty() {
         return Err(VerifyError::NoLog(directory.display()));

@@ -80,8 +80,11 @@ pub enum OpenError {
         found: SegmentSeq,
     },
     /// A backup was being made here and did not come to its end. Make it again: it goes on where it
-    /// stopped.
-    #[error("{directory} is a backup that was not finished, make it again before you open it")]
+    /// stopped. If the log that it was made of is gone, `quipu salvage` takes out of it what is whole.
+    #[error(
+        "{directory} is a backup that was not finished: make it again, or if its log is gone, \
+         take what is whole into a new one with `quipu salvage`"
+    )]
     UnfinishedBackup {
         /// The directory.
         directory: String,

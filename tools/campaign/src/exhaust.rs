@@ -160,17 +160,21 @@ fn scripts() -> Vec<Script> {
             life(vec![batch(1, 60), checkpoints(0), Step::Quiet, checkpoints(1)], End::Kill),
             life(vec![batch(1, 1900), checkpoints(0), batch(1, 1900), checkpoints(0)], End::Close),
         ],
-        // Backups: of a log that grows over a segment's end, linked and copied.
-        vec![
-            life(vec![batch(1, 1900), backup(false), batch(1, 1900), batch(1, 9)], End::Kill),
-            life(vec![batch(1, 1900), backup(false), buffered(1, 9), backup(true)], End::Close),
-        ],
         // Closed twice, with a full segment in front.
         vec![
             life(vec![batch(1, 1900), batch(1, 1900), batch(1, 100)], End::Close),
             life(vec![batch(2, 10)], End::Kill),
         ],
     ];
+    // A backup, and one more when two segments are full: the first is linked, the second copied.
+    let steps =
+        vec![batch(1, 1900), backup(), batch(1, 1900), batch(1, 1900), backup(), buffered(1, 9)];
+    let backed_up = Script {
+        disk_seed: 1,
+        mode: StoreMode::default(),
+        preparation: Preparation::Populate,
+        lives: vec![life(steps, End::Kill)],
+    };
     let with = |(mode, preparation): (StoreMode, Preparation)| {
         lives.iter().map(move |lives| Script {
             disk_seed: 1,
@@ -179,15 +183,15 @@ fn scripts() -> Vec<Script> {
             lives: lives.clone(),
         })
     };
-    modes.into_iter().flat_map(with).collect()
+    modes.into_iter().flat_map(with).chain([backed_up]).collect()
 }
 
 fn life(steps: Vec<Step>, end: End) -> Life {
     Life { segment_pages: 2, mishaps: Vec::new(), steps, end }
 }
 
-fn backup(copies: bool) -> Step {
-    Step::Backup { copies }
+fn backup() -> Step {
+    Step::Backup { copies: false }
 }
 
 fn batch(events: u8, payload_bytes: u16) -> Step {
