@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use quipu::sim::{Errno, FaultPlan, Operation, SimDisk};
+use quipu::sim::{Errno, FaultPlan, Operation, SimDisk, Survivors};
 use quipu::{
     AppendError, BackupError, BackupErrorKind, BackupOptions, BackupReport, Batch, CommitTime,
     Durability, Event, Log, OpenError, OpenErrorKind, Position,
@@ -241,6 +241,69 @@ fn a_cut_in_a_shared_segment_is_made_in_a_copy() {
     assert_ne!(inode(&shared), inode(&segment(&path, 0)));
 }
 
+/// A killed writer's log whose first segment is one file with its backup's, and has decayed where nothing
+/// behind it says that it was durable.
+fn decayed_and_shared() -> SimDisk {
+    let disk = SimDisk::new(7);
+    let log = Log::open_simulated(&disk, small()).unwrap();
+    for _ in 0..7 {
+        let batch = Batch::new().event("a", Event::new("T", vec![7; 900]));
+        log.append(batch.durability(Durability::Buffered)).unwrap();
+    }
+    let report = log.backup_simulated(&disk.folder("backup"), &BackupOptions::new()).unwrap();
+    assert_eq!(counts(&report), (0, 1, 2));
+    let disk = disk.restart_process();
+    assert!(disk.corrupt(FIRST, quipu::sim::Decay::FlipBit { offset: 4096 + 1500, bit: 1 }));
+    disk
+}
+
+fn small() -> quipu::Options {
+    Log::options().segment_bytes(8 << 10).verify_on_open(true)
+}
+
+const FIRST: &str = "00000000000000000000.seg";
+
+/// It is opened, cut behind its first batch, and the backup's file is what it was.
+fn assert_cut(disk: &SimDisk) {
+    let log = Log::open_simulated(disk, small()).unwrap();
+    assert_eq!(log.end(), Position::new(1));
+    assert_eq!(disk.folder("backup").read_file(FIRST), decayed_and_shared().read_file(FIRST));
+    assert_ne!(disk.read_file(FIRST), disk.folder("backup").read_file(FIRST));
+}
+
+#[test]
+fn a_cut_in_a_shared_segment_outlasts_a_crash_at_any_moment() {
+    let disk = decayed_and_shared();
+    disk.record_crash_points(true);
+    assert_cut(&disk);
+    let points = disk.take_crash_points();
+    assert!(points.len() > 10);
+    for machine in points {
+        for survivors in [Survivors::None, Survivors::All, Survivors::Random, Survivors::Random] {
+            assert_cut(&machine.if_rebooted(&survivors));
+        }
+        assert_cut(&machine.restart_process());
+    }
+}
+
+#[test]
+fn a_cut_in_a_shared_segment_is_made_when_calls_have_failed_too() {
+    use Operation::{Create, Length, Open, Read, Remove, Rename, Sync, SyncDirectory, Write};
+    let mut failed = 0;
+    for operation in [Create, Length, Open, Read, Remove, Rename, Sync, SyncDirectory, Write] {
+        for nth in 1..30 {
+            let disk = decayed_and_shared();
+            disk.fail(FaultPlan::new(operation, Errno::NoSpace).nth(nth));
+            failed += u32::from(Log::open_simulated(&disk, small()).is_err());
+            let disk = disk.restart_process();
+            disk.heal();
+            assert_cut(&disk);
+            assert_cut(&disk.reboot(&Survivors::None));
+        }
+    }
+    assert!(failed > 30, "{failed}");
+}
+
 #[test]
 fn a_backup_ends_where_it_is_told_to_at_a_batch() {
     let Places { _root, log: path, backup } = places();
@@ -362,6 +425,53 @@ fn a_backup_that_was_appended_to_or_is_ahead_is_refused() {
     append(&copy, 30..60);
     copy.close().unwrap();
     assert_eq!(diverged_at(log.backup(&ahead).unwrap_err()), 30);
+}
+
+/// Both go on with as much, so that their second segments are sealed in the same place.
+#[test]
+fn a_full_segment_of_another_way_is_told_by_its_seal() {
+    let Places { _root, log: path, backup } = places();
+    let log = options().open(&path).unwrap();
+    append(&log, 0..8);
+    log.backup(&backup).unwrap();
+    let copy = options().open(&backup).unwrap();
+    append(&copy, 100..112);
+    copy.close().unwrap();
+    append(&log, 8..20);
+    match log.backup(&backup).unwrap_err() {
+        BackupError::Diverged { position, file } => {
+            assert_eq!(position, Position::new(8));
+            assert!(file.ends_with("00000000000000000001.seg"), "{file}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// The seal of a killed writer's segment did not reach the disk: the next header names it.
+#[test]
+fn a_seal_that_is_not_there_is_made_again_in_the_backup() {
+    let disk = SimDisk::new(5);
+    let options = || Log::options().segment_bytes(8 << 10);
+    let log = Log::open_simulated(&disk, options()).unwrap();
+    for _ in 0..5 {
+        log.append(Batch::new().event("a", Event::new("T", vec![7; 900]))).unwrap();
+    }
+    let disk = disk.restart_process();
+    let name = "00000000000000000000.seg";
+    let mut bytes = disk.read_file(name).unwrap();
+    let sealed = bytes.clone();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 8 * 8 + 8;
+    bytes[end - 64..].fill(0);
+    disk.write_file(name, &bytes);
+    let reader = Log::open_simulated_read_only(&disk, options()).unwrap();
+    assert_eq!(reader.end(), Position::new(5));
+    let folder = disk.folder("backup");
+    let report = reader.backup_simulated(&folder, &BackupOptions::new()).unwrap();
+    assert_eq!((report.end, counts(&report)), (Position::new(5), (0, 0, 2)));
+    assert_eq!(folder.read_file(name), Some(sealed));
+    assert_eq!(disk.read_file(name), Some(bytes), "the log is not written to");
+    let copy = Log::open_simulated(&folder, options()).unwrap();
+    assert_eq!((copy.end(), copy.recovery_report().seals_made_again), (Position::new(5), 0));
 }
 
 #[test]

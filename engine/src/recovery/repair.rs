@@ -25,6 +25,7 @@
 //! come back behind a header that is made again just as it was. Where step 5 itself fails, a mark may
 //! come back alone, at the start of an unused segment: the next recovery clears it.
 
+use std::io;
 use std::sync::Arc;
 
 use quipu_format::{ByteOffset, SegmentSeq};
@@ -190,7 +191,11 @@ fn tidy(
     let orphans = inventory.sidecars.iter().filter(|(sequence, _)| !is_indexed(sequence));
     useless.extend(orphans.map(|(_, name)| name.as_str()));
     for name in &useless {
-        directory.remove(name).map_err(|error| inventory.error("remove", name, error))?;
+        match directory.remove(name) {
+            // A copy has had that name since, and has got its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(|error| inventory.error("remove", name, error))?,
+        }
     }
     if !useless.is_empty() {
         directory.sync().map_err(|error| inventory.error("sync the directory of", "", error))?;

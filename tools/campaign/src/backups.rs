@@ -97,6 +97,31 @@ impl Backups {
         }
     }
 
+    /// A log that is open for reading only, whatever a crash has left of it, is backed up as it is shown.
+    ///
+    /// # Errors
+    /// What is not so.
+    pub fn of_a_reader(
+        disk: &SimDisk,
+        log: &Log,
+        (model, batches): (&Model, usize),
+        rng: &mut Rng,
+    ) -> Result<(), Violation> {
+        let (folder, before) = (disk.folder("by a reader"), files(disk));
+        log.backup_simulated(&folder, &how(rng.one_in(3)))
+            .map_err(|error| Violation::Answer(format!("a reader's backup: {error}")))?;
+        let options = Log::options().segment_bytes(8 << 10).verify_on_open(true);
+        let copy = Log::open_simulated(&folder, options)
+            .map_err(|error| Violation::Refused(format!("a reader's backup: {error}")))?;
+        let there = found(&copy, model, batches)?;
+        drop(copy);
+        if there != batches || files(disk) != before {
+            let what = format!("a reader's backup of {there} batches, of {batches} in the log");
+            return Err(Violation::Reading(what));
+        }
+        Ok(())
+    }
+
     /// The log, with so many batches, is backed up, whatever is there; then the backup is written to, and no
     /// byte of the log changes.
     ///

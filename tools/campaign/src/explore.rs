@@ -278,13 +278,18 @@ impl Explorer {
                         Violation::Damage(format!("none was done, and yet: {damage}")).into()
                     );
                 }
-                found(&log, model, least)?
+                (found(&log, model, least)?, Some(log))
             }
-            Err(OpenError::NoLog { .. }) if least == 0 => 0,
+            Err(OpenError::NoLog { .. }) if least == 0 => (0, None),
             Err(error) => return Err(refused(error)),
         };
         if disk.effects() != effects {
             return Err(Violation::Reading("reading only has changed the disk".to_owned()).into());
+        }
+        let (seen, log) = seen;
+        if let Some(log) = log.filter(|_| self.rng.one_in(self.effort.backup_one_in)) {
+            self.tally.backups += 1;
+            Backups::of_a_reader(disk, &log, (model, seen), &mut self.rng)?;
         }
         Ok(seen)
     }
