@@ -461,17 +461,20 @@ fn a_seal_that_is_not_there_is_made_again_in_the_backup() {
     let mut bytes = disk.read_file(name).unwrap();
     let sealed = bytes.clone();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 8 * 8 + 8;
-    bytes[end - 64..].fill(0);
-    disk.write_file(name, &bytes);
-    let reader = Log::open_simulated_read_only(&disk, options()).unwrap();
-    assert_eq!(reader.end(), Position::new(5));
-    let folder = disk.folder("backup");
-    let report = reader.backup_simulated(&folder, &BackupOptions::new()).unwrap();
-    assert_eq!((report.end, counts(&report)), (Position::new(5), (0, 0, 2)));
-    assert_eq!(folder.read_file(name), Some(sealed));
-    assert_eq!(disk.read_file(name), Some(bytes), "the log is not written to");
-    let copy = Log::open_simulated(&folder, options()).unwrap();
-    assert_eq!((copy.end(), copy.recovery_report().seals_made_again), (Position::new(5), 0));
+    // The end of it, or all of it.
+    for missing in [8, 32, 64] {
+        bytes[end - missing..].fill(0);
+        disk.write_file(name, &bytes);
+        let reader = Log::open_simulated_read_only(&disk, options()).unwrap();
+        assert_eq!(reader.end(), Position::new(5));
+        let folder = disk.folder(&format!("backup {missing}"));
+        let report = reader.backup_simulated(&folder, &BackupOptions::new()).unwrap();
+        assert_eq!((report.end, counts(&report)), (Position::new(5), (0, 0, 2)));
+        assert_eq!(folder.read_file(name), Some(sealed.clone()));
+        assert_eq!(disk.read_file(name), Some(bytes.clone()), "the log is not written to");
+        let copy = Log::open_simulated(&folder, options()).unwrap();
+        assert_eq!((copy.end(), copy.recovery_report().seals_made_again), (Position::new(5), 0));
+    }
 }
 
 #[test]

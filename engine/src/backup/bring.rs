@@ -5,7 +5,7 @@
 
 use std::io;
 
-use quipu_format::{ControlKind, layout};
+use quipu_format::{ByteOffset, ControlKind, Frame, layout};
 
 use super::frames::{Frames, Met};
 use super::source::{Last, Plan, Planned, Source, Whole};
@@ -188,20 +188,20 @@ impl Bringer<'_> {
         Ok(file)
     }
 
-    /// Makes the seal again that the next segment's header names, if the log's file does not have it: of a
-    /// log whose writer was killed, which nobody has opened for writing since.
+    /// Makes the seal again that the next segment's header names, if the log's file does not have it, or a
+    /// part of it: of a log that a crash has left, and nobody has opened for writing since.
     fn seal(&self, file: &dyn File, whole: &Whole, name: &str) -> Result<(), BackupError> {
         let mut bytes = [0; layout::CONTROL_FRAME_BYTES];
         let length = bytes.len() as u64;
         let offset = whole.sealed.seal_end.as_u64().saturating_sub(length);
         file.read_at(offset, &mut bytes).map_err(|error| self.target.error("read", name, error))?;
-        if bytes.iter().any(|byte| *byte != 0) {
+        let salt = whole.segment.salt();
+        if matches!(Frame::decode(&bytes, salt, ByteOffset::new(offset)), Ok(Some(_))) {
             return Ok(());
         }
         let mut frames = Frames::new(file, whole.segment.header());
         let read = |error| self.target.error("read", name, error);
         while matches!(frames.pass().map_err(read)?, Met::Frame(_)) {}
-        let salt = whole.segment.salt();
         if let Some(seal) = frames.chain.seal_named_by(&whole.next, salt, frames.offset) {
             let stored = file.write_at(frames.offset.as_u64(), &seal);
             stored.map_err(|error| self.target.error("write", name, error))?;
