@@ -121,6 +121,7 @@ const THREADS_FROM_BYTES: u64 = 1 << 20;
 /// Verifies, and tells the bar how far it is; `ahead` or from frame to frame alone.
 fn judge(directory: &Path, bar: &ProgressBar, ahead: bool) -> Result<Report, VerifyError> {
     let directory = Directory::new(directory);
+    directory.check_finished()?;
     let (segments, unfinished) = directory.list()?;
     if segments.is_empty() {
         return Err(VerifyError::NoLog(directory.display()));

@@ -5,6 +5,7 @@
 //! ([`prepare`]). May call: storage, the
 //! format. Knows nothing of batches, streams or callers.
 
+pub(crate) mod copy;
 pub(crate) mod landmarks;
 pub(crate) mod name;
 pub(crate) mod prepare;

@@ -51,6 +51,7 @@ impl Mishap {
             Operation::Lock,
             Operation::Create,
             Operation::Open,
+            Operation::Link,
             Operation::Rename,
             Operation::Remove,
             Operation::SyncDirectory,
@@ -76,7 +77,7 @@ impl Mishap {
 
 impl Step {
     fn draw(draw: &mut impl Draw, mishaps: bool) -> Self {
-        match draw.below(26) {
+        match draw.below(27) {
             0 => Self::Sync,
             1 => Self::Quiet,
             2 | 3 => Self::Again(draw.below(4) as u8),
@@ -98,6 +99,7 @@ impl Step {
                 let count = draw.between(2, GROUP_MAX);
                 Self::Together((0..count).map(|_| Part::draw(draw)).collect())
             }
+            13 => Self::Backup { copies: draw.one_in(3) },
             _ => Self::Append(Draft::draw(draw)),
         }
     }

@@ -75,6 +75,11 @@ pub enum Step {
     Quiet,
     /// Lets so many more pages fit on the disk, or all (`None`).
     Room(Option<u8>),
+    /// Makes a backup, or brings it up to date: of copies, or of links where that can be done.
+    Backup {
+        /// Whether full segments are copied.
+        copies: bool,
+    },
     /// Does what is not allowed.
     Misuse(Misuse),
 }
@@ -270,6 +275,8 @@ impl fmt::Display for Step {
             Self::Quiet => f.write_str("be quiet"),
             Self::Room(Some(pages)) => write!(f, "room on the disk for {pages} pages more"),
             Self::Room(None) => f.write_str("room on the disk for everything"),
+            Self::Backup { copies: true } => f.write_str("back up, in copies"),
+            Self::Backup { copies: false } => f.write_str("back up"),
             Self::Misuse(misuse) => write!(f, "misuse: {misuse:?}"),
         }
     }
