@@ -69,6 +69,7 @@ mod models;
 mod options;
 mod read;
 mod recovery;
+mod retention;
 mod segment;
 mod stats;
 mod storage;
@@ -85,7 +86,7 @@ pub use append::receipt::Receipt;
 pub use append::ticket::Ticket;
 pub use error::{
     AppendError, AppendErrorKind, Damage, Fault, InvalidBatch, IoError, OpenError, OpenErrorKind,
-    Outcome, Proof, ReadError, ReadErrorKind,
+    Outcome, Proof, ReadError, ReadErrorKind, TruncateError,
 };
 pub use log::Log;
 pub use options::{Durability, Options};
@@ -97,6 +98,7 @@ pub use read::query::{Query, QueryItem};
 pub use read::recorded::RecordedEvent;
 pub use read::stream::{ReadStream, ReadStreamEvents};
 pub use recovery::report::{LogEnd, RecoveryReport};
+pub use retention::Truncation;
 pub use stats::{Latencies, Stats};
 pub use storage::{Preparation, StoreMode};
 pub use subscribe::Delivery;

@@ -18,6 +18,7 @@
 //! | is killed | its claim stays, and is still true |
 //! | comes back | its claim begins at the end of what its recovery has kept: no lower |
 //! | says nothing, or cannot | later frames tell: at the latest the mark of an idle log |
+//! | drops the front of the log | what is gone leaves the list at the next thorough look; a reader that has not come so far is told [`ReadError::Truncated`], and has to open the log again |
 
 pub(crate) mod poller;
 mod way;
@@ -34,7 +35,9 @@ use crate::error::ReadError;
 use crate::index::checkpoints::PublishedCheckpoints;
 use crate::index::{StreamIndex, intake};
 use crate::recovery::{Reached, indexes};
+use crate::segment::base::{self, Base};
 use crate::segment::landmarks::Landmarks;
+use crate::segment::name::{Named, parse, segment_name};
 use crate::segment::reader::Segment;
 use crate::segment::set::SegmentSet;
 use crate::segment::sidecar;
@@ -146,7 +149,10 @@ impl Follower {
                 let now = Instant::now();
                 let (since, _) = *state.trouble.get_or_insert((now, trouble.clone()));
                 state.trouble = Some((since, trouble));
-                let has_failed = now.saturating_duration_since(since) >= TROUBLE_MAX;
+                // What is gone does not come back.
+                let is_gone = matches!(state.trouble, Some((_, ReadError::Truncated { .. })));
+                let has_lasted = now.saturating_duration_since(since) >= TROUBLE_MAX;
+                let has_failed = is_gone || has_lasted;
                 self.has_failed.store(has_failed, Ordering::Release);
             }
         }
@@ -187,6 +193,7 @@ impl Follower {
         if thorough {
             self.settle(state)?;
             self.attach_indexes(state);
+            self.drop_front(state);
         }
         state.claim = claim;
         Ok(())
@@ -303,7 +310,10 @@ impl Follower {
                     Met::Sealed => {
                         let next = way.next_segment(&*self.directory);
                         let next = next.map_err(|error| self.failed("open", &state.segment, error));
-                        break next?.ok_or_else(|| damaged(missing(position)))?;
+                        break match next? {
+                            Some(next) => next,
+                            None => return Err(self.dropped_or(&way, damaged(missing(position)))),
+                        };
                     }
                     Met::Nothing => return Err(damaged(missing(position))),
                     Met::Bad(fault) => return Err(damaged(fault)),
@@ -426,6 +436,50 @@ impl Follower {
             let oldest = state.unindexed.pop_front();
             let oldest = oldest.as_slice();
             indexes::complete(&*self.directory, false, oldest, &self.index, || 1);
+        }
+    }
+
+    /// Lets go of segments that the writer has dropped: reads begin where its base says. One that stands
+    /// behind the tip is met when the tip gets there.
+    fn drop_front(&self, state: &mut State) {
+        let Some(oldest) = self.segments.snapshot().first().map(|first| first.sequence()) else {
+            return;
+        };
+        let is_gone = || {
+            let opened = self.directory.open(&segment_name(oldest), Access::Read);
+            opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        if oldest == state.segment.sequence() || !is_gone() {
+            return;
+        }
+        let Some(base) = self.base().filter(|base| base.first <= state.segment.sequence()) else {
+            return;
+        };
+        self.segments.drop_before(base.first);
+        state.unindexed.retain(|segment| {
+            let is_kept = segment.sequence() >= base.first;
+            if !is_kept {
+                self.index.update(|streams| streams.take_tail(segment.sequence()));
+            }
+            is_kept
+        });
+    }
+
+    /// What the log begins with now, if its front has been dropped.
+    fn base(&self) -> Option<Base> {
+        let listed = self.directory.list().ok()?;
+        let bases = listed.iter().filter_map(|entry| match parse(&entry.name) {
+            Named::Base(sequence) if entry.is_file => Some(sequence),
+            _ => None,
+        });
+        base::load(&*self.directory, bases.max()?).ok()
+    }
+
+    /// What is told where the next segment is not there: it has been dropped, or something is wrong.
+    fn dropped_or(&self, tip: &Way, otherwise: ReadError) -> ReadError {
+        match self.base().filter(|base| base.first > tip.header.sequence.plus(1)) {
+            Some(base) => ReadError::Truncated { first_available: base.chain.position },
+            None => otherwise,
         }
     }
 

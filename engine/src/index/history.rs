@@ -89,12 +89,8 @@ impl History {
         index: &StreamIndex,
         link: &Link,
     ) -> Result<Option<Link>, ReadError> {
-        let Some(version) = Version::new(link.versions.start).before() else { return Ok(None) };
-        let head = match link.previous {
-            Some(position) => StreamHead { version, position },
-            None => self.search(link, version)?,
-        };
-        self.link(index, head).map(Some)
+        let head = self.head_in_front(link)?;
+        head.map(|head| self.link(index, head)).transpose()
     }
 
     /// The part that holds `version`, going back from `from` or from the last.
@@ -200,8 +196,8 @@ impl History {
         from: StreamHead,
         end: Position,
     ) -> Result<Option<StreamHead>, ReadError> {
-        let mut link = Some(self.link(index, from)?);
-        while let Some(newer) = link {
+        let mut newer = self.link(index, from)?;
+        loop {
             if newer.segment.base_position() < end {
                 let mut positions = Vec::new();
                 self.positions(index, &newer, newer.versions.clone(), &mut positions)?;
@@ -211,13 +207,33 @@ impl History {
                     return Ok(Some(StreamHead { version, position: *last }));
                 }
             }
-            link = self.older(index, &newer)?;
+            let Some(head) = self.head_in_front(&newer)? else { return Ok(None) };
+            if head.position < end {
+                return Ok(Some(head));
+            }
+            newer = self.link(index, head)?;
         }
-        Ok(None)
+    }
+
+    /// The stream's last event in front of a part.
+    fn head_in_front(&self, link: &Link) -> Result<Option<StreamHead>, ReadError> {
+        let Some(version) = Version::new(link.versions.start).before() else { return Ok(None) };
+        Ok(Some(match link.previous {
+            Some(position) => StreamHead { version, position },
+            None => self.search(link, version)?,
+        }))
+    }
+
+    /// What is said of an event that has been dropped.
+    fn truncated(&self) -> ReadError {
+        ReadError::Truncated { first_available: set::start(&self.segments) }
     }
 
     /// The part that ends with `head`, or goes on behind it.
     fn link(&self, index: &StreamIndex, head: StreamHead) -> Result<Link, ReadError> {
+        if head.position < set::start(&self.segments) {
+            return Err(self.truncated());
+        }
         let place = set::holding(&self.segments, head.position);
         let segment = place.and_then(|place| self.segments.get(place));
         let (Some(place), Some(segment), Some((number, ..))) = (place, segment, &self.stream)
@@ -290,7 +306,11 @@ impl History {
                 }
             }
         }
-        Err(link.disagrees(version.as_u64()))
+        match set::start(&self.segments) {
+            Position::ZERO => Err(link.disagrees(version.as_u64())),
+            // In none that is kept, each of which has said so.
+            _ => Err(self.truncated()),
+        }
     }
 }
 

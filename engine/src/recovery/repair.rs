@@ -14,7 +14,9 @@
 //!    First of all a mark is stored where the zeros are to begin, and each file is synced.
 //! 5. The marks are zeroed, and the files synced again. Only now may something be appended at X: a
 //!    stale frame behind it would otherwise stand where new ones go.
-//! 6. Files that are of no use are removed, and the directory is synced.
+//! 6. Where a truncation has left files, or a copy of the base is wrong or missing, both copies are stored
+//!    again: the directory's sync that gave them their names may have failed.
+//! 7. Files that are of no use are removed, and the directory is synced.
 //!
 //! Steps 1 to 3 add nothing that was not accepted, and steps 4 and 5 take away nothing that was.
 //! The mark is there for a failed sync, after which the page cache shows zeros that the device does
@@ -31,6 +33,7 @@ use super::inventory::{Found, Inventory};
 use super::scan::{Accepted, Walk};
 use crate::error::OpenError;
 use crate::options::Options;
+use crate::segment;
 use crate::segment::reader::Segment;
 use crate::storage::Directory;
 
@@ -59,6 +62,11 @@ pub(crate) fn repair(
             let from = if stopped_here { walk.stop.offset } else { ByteOffset::ZERO };
             zero(inventory, found, from)?;
         }
+    }
+    if let Some(base) = &inventory.base
+        && (base.unsound > 0 || !inventory.leftovers.is_empty())
+    {
+        segment::base::store(&**directory, base.first, &base.bytes)?;
     }
     tidy(directory, inventory, walk, options)
 }
@@ -142,7 +150,7 @@ fn zero(inventory: &Inventory, found: &Found, from: ByteOffset) -> Result<(), Op
     Ok(())
 }
 
-/// Step 6. Keeps the unused segments that follow the last one in use without a gap and have the
+/// Step 7. Keeps the unused segments that follow the last one in use without a gap and have the
 /// size that is wanted now. The first that follows is kept in any case, to be replaced when the
 /// next segment is prepared: a sealed segment whose successor has no name is damage.
 fn tidy(
@@ -153,11 +161,12 @@ fn tidy(
 ) -> Result<Repaired, OpenError> {
     let behind = match walk.accepted.last() {
         Some(last) => last.header.sequence.plus(1),
-        None => SegmentSeq::ZERO,
+        None => walk.first,
     };
     let mut next = behind;
     let mut unused = Vec::new();
     let mut useless: Vec<&str> = inventory.unfinished.iter().map(String::as_str).collect();
+    useless.extend(inventory.leftovers.iter().map(String::as_str));
     for found in inventory.segments.iter().filter(|found| found.sequence >= behind) {
         if found.sequence == next && found.length == options.segment_bytes {
             unused.push(next);

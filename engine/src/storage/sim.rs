@@ -103,6 +103,7 @@ mod tests;
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    names: Arc<Mutex<()>>,
     process: u32,
 }
 
@@ -119,7 +120,7 @@ impl SimDisk {
 
     fn with(state: State) -> Self {
         let process = state.process;
-        Self { state: Arc::new(Mutex::new(state)), process }
+        Self { state: Arc::new(Mutex::new(state)), names: Arc::default(), process }
     }
 
     /// How many effects have happened since the machine came up.
@@ -201,7 +202,7 @@ impl SimDisk {
     /// on, and the machine's view of the files stays as it was.
     pub fn restart_process(&self) -> Self {
         let process = self.state.lock().restart_process();
-        Self { state: Arc::clone(&self.state), process }
+        Self { state: Arc::clone(&self.state), names: Arc::default(), process }
     }
 
     /// A process beside the one that writes, for readers that follow it: it lives until the machine goes
@@ -225,7 +226,11 @@ impl SimDisk {
     /// ```
     #[must_use]
     pub fn beside(&self) -> Self {
-        Self { state: Arc::clone(&self.state), process: state::BYSTANDERS }
+        Self {
+            state: Arc::clone(&self.state),
+            names: Arc::default(),
+            process: state::BYSTANDERS,
+        }
     }
 
     /// Kills the process after so many more calls of any kind: the one after them fails, and all

@@ -11,6 +11,7 @@ use super::file::SimFile;
 use super::image::Image;
 use super::names::{self, FileId};
 use super::state::{SimInode, State};
+use crate::sync::Mutex;
 
 impl Directory for SimDisk {
     fn name(&self) -> String {
@@ -82,6 +83,10 @@ impl Directory for SimDisk {
         let mut state = self.state.lock();
         state.enter(self.process, Operation::SyncDirectory)?;
         state.sync_names()
+    }
+
+    fn names(&self) -> &Mutex<()> {
+        &self.names
     }
 
     fn boot(&self) -> io::Result<u128> {
