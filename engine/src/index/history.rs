@@ -128,6 +128,10 @@ impl History {
         let mut link = self.newest(index)?;
         while let Some(newer) = link.as_ref().filter(|link| position < link.segment.base_position())
         {
+            if newer.previous == Some(position) {
+                // Known even if the event itself has been dropped.
+                return Ok(Version::new(newer.versions.start).before());
+            }
             link = self.older(index, newer)?;
         }
         let Some(link) = link else { return Ok(None) };

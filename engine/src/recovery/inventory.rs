@@ -117,13 +117,15 @@ impl Inventory {
         self.base.as_ref().map_or(SegmentSeq::ZERO, |base| base.first)
     }
 
-    /// The log's id, by its first segment that has a header, else by its base.
+    /// The log's id, by its base, else by its first segment that has a header.
     pub(crate) fn log_id(&self) -> Option<LogId> {
-        let of_header = self.segments.iter().find_map(|found| match found.header {
-            HeaderState::Activated(header) => Some(header.log_id),
-            HeaderState::Unused | HeaderState::Bad(_) => None,
-        });
-        of_header.or(self.base.as_ref().map(|base| base.log_id))
+        let of_header = || {
+            self.segments.iter().find_map(|found| match found.header {
+                HeaderState::Activated(header) => Some(header.log_id),
+                HeaderState::Unused | HeaderState::Bad(_) => None,
+            })
+        };
+        self.base.as_ref().map(|base| base.log_id).or_else(of_header)
     }
 
     /// The base that says where the log begins. Without a copy of it that is right nobody knows what the

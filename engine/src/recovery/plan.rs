@@ -17,12 +17,6 @@ pub(crate) fn check(inventory: &Inventory) -> Result<(), OpenError> {
         return Err(OpenError::NotASegment { file, source });
     }
     let log_id = inventory.log_id();
-    if let (Some(base), Some(expected)) = (&inventory.base, log_id)
-        && base.log_id != expected
-    {
-        let (file, found) = (inventory.path(&base.name), base.log_id);
-        return Err(OpenError::ForeignSegment { file, expected, found });
-    }
     for found in &inventory.segments {
         let file = || inventory.path(&found.name);
         match found.header {

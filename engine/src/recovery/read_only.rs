@@ -54,6 +54,12 @@ fn recover_once(
     if !inventory.has_activated() && damage.is_none() {
         return Err(OpenError::NoLog { directory: directory.name() });
     }
+    // Behind a base there is nothing in front of the first segment that could be read.
+    if let Some(damage) = damage.as_ref().filter(|_| walk.accepted.is_empty())
+        && inventory.base.is_some()
+    {
+        return Err(OpenError::Damaged(Box::new(damage.clone())));
+    }
     let mut report = RecoveryReport::new(&inventory, &walk);
     // A foreign file behind what a live writer has made durable is told, and hinders nobody yet.
     let goes_on = damage.is_none() || walk.is_limited;

@@ -34,6 +34,7 @@ use super::scan::{Accepted, Walk};
 use crate::error::OpenError;
 use crate::options::Options;
 use crate::segment;
+use crate::segment::name::{base_names, unfinished_base_name};
 use crate::segment::reader::Segment;
 use crate::storage::Directory;
 
@@ -63,12 +64,15 @@ pub(crate) fn repair(
             zero(inventory, found, from)?;
         }
     }
+    // The names that it takes meanwhile are none to be removed.
+    let mut taken = Vec::new();
     if let Some(base) = &inventory.base
         && (base.unsound > 0 || !inventory.leftovers.is_empty())
     {
         segment::base::store(&**directory, base.first, &base.bytes)?;
+        taken.extend(base_names(base.first).map(|name| unfinished_base_name(&name)));
     }
-    tidy(directory, inventory, walk, options)
+    tidy(directory, inventory, walk, (options, &taken))
 }
 
 /// Steps 1 to 3.
@@ -157,7 +161,7 @@ fn tidy(
     directory: &Arc<dyn Directory>,
     inventory: &Inventory,
     walk: &Walk,
-    options: &Options,
+    (options, taken): (&Options, &[String]),
 ) -> Result<Repaired, OpenError> {
     let behind = match walk.accepted.last() {
         Some(last) => last.header.sequence.plus(1),
@@ -165,7 +169,8 @@ fn tidy(
     };
     let mut next = behind;
     let mut unused = Vec::new();
-    let mut useless: Vec<&str> = inventory.unfinished.iter().map(String::as_str).collect();
+    let unfinished = inventory.unfinished.iter().filter(|name| !taken.contains(name));
+    let mut useless: Vec<&str> = unfinished.map(String::as_str).collect();
     useless.extend(inventory.leftovers.iter().map(String::as_str));
     for found in inventory.segments.iter().filter(|found| found.sequence >= behind) {
         if found.sequence == next && found.length == options.segment_bytes {

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use quipu::{AppendError, Fault, OpenError, Proof, ReadError, RecoveryReport};
+use quipu::{
+    AppendError, Fault, OpenError, Proof, ReadError, RecoveryReport, TruncateError, Truncation,
+};
 use quipu_format::{FrameError, SegmentHeaderError};
 
 /// One thing that can happen: where, and which.
@@ -56,6 +58,14 @@ impl Coverage {
                 self.count(Row { table: "index", name, branch: "" });
             }
         }
+        for (count, name) in [
+            (report.base_copies_wrong, "copy of a base made again"),
+            (report.dropped_files_found, "files of a truncation removed"),
+        ] {
+            if count > 0 {
+                self.count(Row { table: "repair", name, branch: "" });
+            }
+        }
         if report.clean_close {
             self.count(Row { table: "repair", name: "after a clean close", branch: "" });
         }
@@ -91,6 +101,7 @@ impl Coverage {
             AppendError::PreconditionFailed(_) => ("PreconditionFailed", ""),
             AppendError::QueryMatched { .. } => ("QueryMatched", ""),
             AppendError::CheckpointRefused { .. } => ("CheckpointRefused", ""),
+            AppendError::NotJudged(ReadError::Truncated { .. }) => ("NotJudged", "truncated"),
             AppendError::NotJudged(_) => ("NotJudged", ""),
             AppendError::InvalidBatch(_) => ("InvalidBatch", ""),
             AppendError::TooLarge { .. } => ("TooLarge", ""),
@@ -106,11 +117,25 @@ impl Coverage {
         self.count(Row { table: "append", name, branch });
     }
 
+    /// A truncation was answered.
+    pub fn truncated(&mut self, answer: &Result<Truncation, TruncateError>) {
+        let (name, branch) = match answer {
+            Ok(dropped) if dropped.files_left > 0 => ("files left", ""),
+            Ok(dropped) if dropped.segments > 0 => ("dropped", ""),
+            Ok(_) => ("nothing to drop", ""),
+            Err(TruncateError::Io(error)) => ("Io", error.operation()),
+            Err(TruncateError::Poisoned(_)) => ("Poisoned", ""),
+            Err(_) => ("another error", ""),
+        };
+        self.count(Row { table: "truncate", name, branch });
+    }
+
     /// A read that ended early.
     pub fn not_read(&mut self, error: &ReadError) {
         let name = match error {
             ReadError::Damaged { .. } => "Damaged",
             ReadError::Rewound { .. } => "Rewound",
+            ReadError::Truncated { .. } => "Truncated",
             ReadError::Io(_) => "Io",
             _ => "another error",
         };
@@ -164,6 +189,7 @@ pub fn fault_name(fault: &Fault) -> &'static str {
         Fault::Header(SegmentHeaderError::Field { .. }) => "header: forbidden",
         Fault::Header(SegmentHeaderError::Magic { .. }) => "header: magic",
         Fault::Header(_) => "header: checksum",
+        Fault::Base(_) => "base",
         Fault::Frame(error) => match error {
             FrameError::Truncated(_) => "frame: truncated",
             FrameError::HeaderChecksum { .. } => "frame: header checksum",
@@ -186,6 +212,8 @@ fn proof_name(proof: &Proof) -> &'static str {
         Proof::Settled { .. } => SETTLED,
         Proof::InUse { .. } => "damage: a segment behind",
         Proof::Sealed { .. } => "damage: sealed in front",
+        Proof::Base { .. } => "damage: behind a base",
+        Proof::BothCopies => "damage: both copies of a base",
         Proof::FixedLength => "damage: length",
         Proof::Contradiction => "damage: contradiction",
         Proof::WrongMagic => "damage: wrong magic",
@@ -210,6 +238,7 @@ pub const EXPECTED: &[Row] = &[
     row("append", "Closed", ""),
     row("append", "Full", "allocate"),
     row("append", "InvalidBatch", ""),
+    row("append", "NotJudged", "truncated"),
     row("append", "OutcomeUnknown", "sync"),
     row("append", "OutcomeUnknown", "write a batch to"),
     row("append", "Poisoned", "sync"),
@@ -249,6 +278,8 @@ pub const EXPECTED: &[Row] = &[
     row("recovery", "damage: a segment behind", "missing file"),
     row("recovery", "damage: contents without a header", "header: checksum"),
     row("recovery", "damage: contents without a header", "missing header"),
+    row("recovery", "damage: behind a base", "header: checksum"),
+    row("recovery", "damage: both copies of a base", "base"),
     row("recovery", "damage: contradiction", "frame: forbidden"),
     row("recovery", "damage: contradiction", "header: forbidden"),
     row("recovery", "damage: length", "another length"),
@@ -275,8 +306,15 @@ pub const EXPECTED: &[Row] = &[
     row("recovery", SYNCED, "never written"),
     row("recovery", SYNCED, "no length of a segment"),
     row("repair", "after a clean close", ""),
+    row("repair", "copy of a base made again", ""),
+    row("repair", "files of a truncation removed", ""),
     row("repair", "seal made again", ""),
     row("repair", "unfinished removed", ""),
+    row("truncate", "Io", "sync"),
+    row("truncate", "Io", "write"),
+    row("truncate", "Poisoned", ""),
+    row("truncate", "dropped", ""),
+    row("truncate", "nothing to drop", ""),
 ];
 
 const CLEAN: &str = "clean end";

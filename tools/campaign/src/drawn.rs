@@ -76,8 +76,9 @@ impl Mishap {
 
 impl Step {
     fn draw(draw: &mut impl Draw, mishaps: bool) -> Self {
-        match draw.below(26) {
+        match draw.below(28) {
             0 => Self::Sync,
+            26 | 27 => Self::Truncate(draw.below(12) as u8),
             1 => Self::Quiet,
             2 | 3 => Self::Again(draw.below(4) as u8),
             4 => Self::Append(Draft::check(draw)),

@@ -50,12 +50,15 @@ impl Readers {
             let (handled, end) = (self.handled, writer.end());
             return Err(wrong(format!("durable up to {handled} once, and ends at {end}")));
         }
+        // Where it was left behind it has to begin anew.
+        self.handled = self.handled.max(writer.first_available());
         self.subscription = Some(writer.subscribe(self.handled).start());
         if self.beside.is_none() {
             let opened = Log::open_simulated_read_only(&disk.beside(), options.clone());
             let log = opened.map_err(|error| Violation::Refused(error.to_string()))?;
-            let subscription = log.subscribe(Position::ZERO).start();
-            self.beside = Some(Beside { log, subscription, delivered: Position::ZERO });
+            let first = log.first_available();
+            let subscription = log.subscribe(first).start();
+            self.beside = Some(Beside { log, subscription, delivered: first });
         }
         Ok(())
     }
