@@ -446,6 +446,18 @@ fn without_a_base_or_the_segment_it_names_the_log_is_damaged() {
     }
     let opened = Log::open_simulated(&files.disk(), options());
     assert!(matches!(opened, Err(OpenError::ForeignSegment { .. })), "{opened:?}");
+    // Nor one of a log of the same id, in which other events stood.
+    let other = SimDisk::new(7);
+    let log = Log::open_simulated(&other, options()).unwrap();
+    log.append(Batch::new().event("other", Event::new("T", vec![1; 1000]))).unwrap();
+    append(&log, 1..60);
+    log.truncate_before(at(30)).unwrap();
+    log.close().unwrap();
+    for name in ["00000000000000000010.base", "00000000000000000010.base2"] {
+        files.0.insert(name.to_owned(), other.read_file(name).unwrap());
+    }
+    let damage = damage_of(files);
+    assert_eq!((damage.fault, damage.position), (Fault::Unlinked, at(30)));
 }
 
 #[test]

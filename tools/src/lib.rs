@@ -35,5 +35,6 @@ pub mod repair;
 pub mod salvage;
 pub mod streams;
 mod time;
+pub mod truncate;
 pub mod variant;
 pub mod verify;

@@ -12,7 +12,7 @@ use quipu_format::LogId;
 use quipu_tools::outcome::Outcome;
 use quipu_tools::variant::Variant;
 use quipu_tools::{
-    crash, demo, export, import, info, inspect, read, repair, salvage, streams, verify,
+    crash, demo, export, import, info, inspect, read, repair, salvage, streams, truncate, verify,
 };
 
 /// Looks after Quipu logs: durable, ordered, version-checked events in a directory.
@@ -79,6 +79,21 @@ enum Command {
         /// The log's directory.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
+        /// Does it; otherwise it is only said.
+        #[arg(long)]
+        apply: bool,
+        /// The same as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says which full segments hold only events below a position and, with --apply, drops them.
+    Truncate {
+        /// The log's directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Segments whose events are all below this position.
+        #[arg(long, value_name = "POSITION")]
+        before: u64,
         /// Does it; otherwise it is only said.
         #[arg(long)]
         apply: bool,
@@ -282,6 +297,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Repair { directory, apply, json } => {
             repair::run(&directory, &repair::Request { apply, json })
+        }
+        Command::Truncate { directory, before, apply, json } => {
+            truncate::run(&directory, &truncate::Request { before, apply, json })
         }
         Command::Verify(VerifyArguments { directory, dir, json }) => {
             // The parser has made sure that one of them is there.

@@ -16,7 +16,7 @@ use crate::time::rfc3339;
 pub struct Request {
     /// One stream instead of the whole log.
     pub stream: Option<String>,
-    /// The first position, or version of the stream.
+    /// The first position, or version of the stream; not given: of the log, the first that is kept.
     pub from: Option<u64>,
     /// The last position, or version of the stream.
     pub to: Option<u64>,
@@ -51,7 +51,8 @@ pub fn run(directory: &Path, request: &Request) -> anyhow::Result<Outcome> {
             write_events(read.into_iter(), request.json, width, &mut out)?;
         }
         None => {
-            let mut read = log.read(Position::new(from)..=Position::new(to)).limit(limit);
+            let from = request.from.map_or(log.first_available(), Position::new);
+            let mut read = log.read(from..=Position::new(to)).limit(limit);
             if request.backward {
                 read = read.backward();
             }

@@ -262,6 +262,7 @@ pub const EXPECTED: &[Row] = &[
     row("open", "NotASegment", ""),
     row("open", "Option", ""),
     row("open", "Unsupported", ""),
+    row("read", "Truncated", ""),
     row("recovery", CLEAN, "missing file"),
     row("recovery", CLEAN, "missing header"),
     row("recovery", CLEAN, "never written"),

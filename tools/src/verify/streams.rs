@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use quipu_format::sidecar::LogBase;
 use quipu_format::{Body, BodyError, Frame};
 
 /// Every stream met so far.
@@ -48,6 +49,16 @@ impl Streams {
     /// What each named checkpoint is set to.
     pub(super) fn checkpoints(&self) -> &BTreeMap<String, u64> {
         &self.checkpoints
+    }
+
+    /// Takes what streams and checkpoints had come to where the log begins.
+    pub(super) fn begin(&mut self, base: &LogBase<'_>) {
+        for stream in base.streams().flatten() {
+            let next_version = stream.version.as_u64() + 1;
+            self.by_name.insert(stream.name.into(), Stream { next_version, named_by: 0 });
+        }
+        let set = base.checkpoints().flatten();
+        self.checkpoints = set.map(|set| (set.name.to_owned(), set.position.as_u64())).collect();
     }
 
     /// Takes the events and checkpoints of a frame, if every stream goes on with its next version and

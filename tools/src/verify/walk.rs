@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use quipu_format::sidecar::LogBase;
 use quipu_format::{
     ByteOffset, Chain, CommitTime, ControlKind, Frame, FrameHeader, FrameKind, LogId, Position,
     Predecessor, Salt, SegmentHeader, SegmentSeq, Step, layout,
@@ -29,7 +30,11 @@ pub(super) struct Walk<'a> {
     segment: Option<Segment>,
     /// Where the segment before ended.
     before: Option<Predecessor>,
+    /// The file that says so of segments that were dropped, and which segment is the first then.
+    base: Option<(String, SegmentSeq)>,
     chain: Chain,
+    /// That of the first event that is kept: all below was durable.
+    first_position: Position,
     streams: Streams,
     pub(super) totals: Totals,
 }
@@ -72,15 +77,39 @@ impl<'a> Walk<'a> {
             sequence: SegmentSeq::ZERO,
             segment: None,
             before: None,
+            base: None,
             chain: Chain {
                 position: Position::ZERO,
                 previous: 0,
                 time: CommitTime::ZERO,
                 synced_position: Position::ZERO,
             },
+            first_position: Position::ZERO,
             streams: Streams::default(),
             totals: Totals::default(),
         }
+    }
+
+    /// Begins behind segments that were dropped.
+    pub(super) fn begin(&mut self, name: &str, base: &LogBase<'_>) {
+        self.sequence = base.first_segment();
+        self.chain = base.chain();
+        self.first_position = self.chain.position;
+        self.before = Some(Predecessor { end: base.seal_end(), checksum: self.chain.previous });
+        self.base = Some((name.to_owned(), self.sequence));
+        self.streams.begin(base);
+    }
+
+    /// The base, if the walk stands at the start of the segment that it names.
+    pub(super) fn base_at_start(&self) -> Option<String> {
+        let (name, first) = self.base.as_ref()?;
+        (self.segment.is_none() && *first == self.sequence).then(|| name.clone())
+    }
+
+    /// Whether the walk stands at the very start of the log.
+    pub(super) fn is_at_start(&self) -> bool {
+        let first = self.base.as_ref().map_or(SegmentSeq::ZERO, |(_, first)| *first);
+        self.segment.is_none() && self.sequence == first
     }
 
     /// Goes on to the next place where no frame verifies; says what is wrong there.
@@ -104,6 +133,9 @@ impl<'a> Walk<'a> {
 
     /// The segment that a seal ends, if the walk stands at the start of the next one.
     pub(super) fn sealed_before(&self) -> Option<String> {
+        if self.is_at_start() {
+            return None;
+        }
         let before = self.segment.is_none().then_some(self.sequence.as_u64())?.checked_sub(1)?;
         Some(segment_name(SegmentSeq::new(before)))
     }
@@ -115,7 +147,7 @@ impl<'a> Walk<'a> {
 
     /// The highest synced position on the way.
     pub(super) fn synced_position(&self) -> Position {
-        self.chain.synced_position
+        self.chain.synced_position.max(self.first_position)
     }
 
     pub(super) fn stream_count(&self) -> usize {
