@@ -388,10 +388,9 @@ fn one_wrong_copy_of_the_base_is_made_again_and_two_are_damage() {
             files.0.get_mut(copy).unwrap()[offset] ^= 1;
         }
         let disk = files.disk();
-        for opened in [
-            Log::open_simulated(&disk, options()),
-            Log::open_simulated_read_only(&disk, options()),
-        ] {
+        for opened in
+            [Log::open_simulated(&disk, options()), Log::open_simulated_read_only(&disk, options())]
+        {
             let Err(OpenError::Damaged(damage)) = opened else { panic!("{opened:?}") };
             assert!(damage.file.ends_with(copies[0]), "{damage}");
             assert_eq!(damage.offset, if offset < 104 { 0 } else { 104 }, "{damage}");
@@ -485,7 +484,7 @@ fn the_file_of_streams_goes_on_behind_a_base() {
 }
 
 #[test]
-fn a_follower_lets_go_of_what_is_dropped_or_says_that_it_was_left_behind() {
+fn a_follower_lets_go_of_what_is_dropped_and_goes_on_behind_it_if_it_was_left_behind() {
     let disk = SimDisk::new(7);
     let log = Log::open_simulated(&disk, options()).unwrap();
     append(&log, 0..30);
@@ -499,16 +498,123 @@ fn a_follower_lets_go_of_what_is_dropped_or_says_that_it_was_left_behind() {
     assert_eq!(all.into_iter().filter(|event| event.is_ok()).count(), 33, "begun before");
     assert_eq!(known(&near), known(&log));
     check_kept(&near);
-    // Left behind: what it has come to it goes on to show.
+    // Left behind: it goes on where the log begins now.
     let far = Log::open_simulated_read_only(&disk.beside(), options()).unwrap();
     let mut subscription = far.subscribe(at(33)).start();
-    let seen = known(&far);
+    let (begun, streams) = (far.read(at(20)..), far.read_stream("often", Version::new(8)..));
     append(&log, 33..60);
     let first = log.truncate_before(at(50)).unwrap().first_available;
-    assert_eq!(far.end(), at(33).max(far.end()), "as far as it had the files open");
-    assert_eq!(seen.2, at(33));
-    let gone = std::iter::from_fn(|| subscription.next()).find(|it| it.is_err());
-    assert!(is_truncated(gone, first));
-    let again = Log::open_simulated_read_only(&disk.beside(), options()).unwrap();
-    assert_eq!(known(&again), known(&log));
+    assert_eq!((far.end(), far.first_available()), (at(60), first));
+    assert!(is_truncated(subscription.next(), first) && subscription.next().is_none());
+    assert_eq!(known(&far), known(&log));
+    check_kept(&far);
+    assert_eq!(begun.into_iter().filter(|event| event.is_ok()).count(), 13, "begun before");
+    let begun = streams.into_iter().next().unwrap();
+    assert!(begun.is_ok() || is_truncated(Some(begun), first));
+    append(&log, 60..64);
+    assert_eq!(known(&far), known(&log));
+    check_kept(&far);
+}
+
+#[test]
+fn appends_reads_and_subscriptions_go_on_while_the_front_is_dropped() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const EVENTS: u64 = 6_000;
+    let folder = tempfile::tempdir().unwrap();
+    let log = options().segment_bytes(32 << 10).open(folder.path()).unwrap();
+    let reader = Log::open_read_only(folder.path()).unwrap();
+    let is_done = AtomicBool::new(false);
+    let event = |number: u64| Event::new("T", number.to_le_bytes().repeat(20));
+    std::thread::scope(|scope| {
+        let log = &log;
+        let writers: Vec<_> = (0..3_u64)
+            .map(|writer| {
+                scope.spawn(move || {
+                    for number in 0..EVENTS / 3 {
+                        // The stream's version is right however much of it is gone.
+                        let stream = format!("s-{writer}");
+                        let expected = number.checked_sub(1).map(Version::new);
+                        let expected = expected.map_or(ExpectedVersion::NoStream, |version| {
+                            ExpectedVersion::Exact(version)
+                        });
+                        let batch = Batch::new().durability(Durability::Buffered);
+                        let batch = batch.expect(&*stream, expected).event(&*stream, event(number));
+                        log.append(batch).unwrap();
+                        if number % 300 == 299 {
+                            log.sync().unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        // Whoever reads is given what is there, in order, or told where the log begins.
+        let read_on = |log: &Log| {
+            let mut next = log.first_available();
+            while !is_done.load(Ordering::Relaxed) || next < log.end() {
+                for read in log.read(next..) {
+                    match read {
+                        Ok(event) => {
+                            assert_eq!(event.position(), next);
+                            next = next.plus(1);
+                        }
+                        Err(ReadError::Truncated { first_available }) => {
+                            assert!(first_available > next);
+                            next = first_available;
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+            next
+        };
+        let reading = scope.spawn(move || read_on(log));
+        let subscribed = scope.spawn(move || {
+            let mut next = Position::ZERO;
+            while next < at(EVENTS) {
+                let mut subscription = log.subscribe(next).start();
+                while next < at(EVENTS) {
+                    match subscription.next().unwrap() {
+                        Ok(Delivery::Event(event)) => {
+                            assert_eq!(event.position(), next);
+                            next = next.plus(1);
+                        }
+                        Ok(_) => {}
+                        Err(ReadError::Truncated { first_available }) => {
+                            next = first_available;
+                            break;
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+        });
+        let truncating = scope.spawn(|| {
+            let mut dropped = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                let position = log.end().as_u64().saturating_sub(500);
+                let answer = log.truncate_before(at(position)).unwrap();
+                assert!(answer.first_available <= at(position).max(log.first_available()));
+                dropped += answer.segments;
+            }
+            dropped
+        });
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        log.sync().unwrap();
+        is_done.store(true, Ordering::Relaxed);
+        assert_eq!(reading.join().unwrap(), at(EVENTS));
+        subscribed.join().unwrap();
+        assert!(truncating.join().unwrap() > 5);
+    });
+    let first = log.first_available();
+    assert!(first > at(EVENTS / 2), "{first}");
+    assert_eq!(reader.end(), at(EVENTS));
+    log.close().unwrap();
+    let log = options().open(folder.path()).unwrap();
+    assert_eq!((log.first_available(), log.end()), (first, at(EVENTS)));
+    let versions = (0..3).map(|writer| log.stream_version(format!("s-{writer}")).unwrap());
+    assert!(versions.into_iter().all(|version| version.as_u64() == EVENTS / 3 - 1));
+    assert_eq!(
+        log.read(first..).into_iter().filter(|event| event.is_ok()).count() as u64,
+        EVENTS - first.as_u64()
+    );
 }

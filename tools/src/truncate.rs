@@ -100,9 +100,8 @@ pub fn truncate(directory: &Path, request: &Request) -> anyhow::Result<Dropped> 
 fn segment_bytes(directory: &Path) -> anyhow::Result<Option<u64>> {
     let listed = std::fs::read_dir(directory)
         .with_context(|| format!("cannot list {}", directory.display()))?;
-    let is_segment = |entry: &std::fs::DirEntry| {
-        entry.path().extension().is_some_and(|kind| kind == "seg")
-    };
+    let is_segment =
+        |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|kind| kind == "seg");
     let last = listed.filter_map(Result::ok).filter(is_segment);
     let last = last.max_by_key(std::fs::DirEntry::file_name);
     Ok(last.and_then(|entry| entry.metadata().ok()).map(|about| about.len()))

@@ -129,7 +129,8 @@ pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
 
 /// What is said of a log of which nobody knows what its streams had come to.
 fn without_base(directory: &Directory, file: String, error: SidecarError) -> Report {
-    let (fault, proof) = (error.to_string(), "it was whole when it got its name, and so was its copy");
+    let (fault, proof) =
+        (error.to_string(), "it was whole when it got its name, and so was its copy");
     let tail = Tail::Damaged { file, offset: 0, position: 0, fault, proof: proof.to_owned() };
     report(directory, &Walk::new(directory, None), tail, 0, 0)
 }

@@ -16,7 +16,8 @@ use serde_json::Value;
 fn log(directory: &Path) {
     let payload = "x".repeat(2000);
     let batch = |number: u64| {
-        line(&format!("s-{}", number % 50), number).replace("}]}", &format!(r#","metadata":"{payload}"}}]}}"#))
+        line(&format!("s-{}", number % 50), number)
+            .replace("}]}", &format!(r#","metadata":"{payload}"}}]}}"#))
     };
     let lines: String = (0..150).map(batch).collect();
     let ran = import(directory, &lines);
@@ -40,9 +41,15 @@ fn the_front_is_dropped_only_when_it_is_said_and_every_command_knows_it() {
     let said = fine(&["truncate", text(directory), "--before", "100"]);
     assert!(said.contains("would drop") && said.contains("--apply"), "{said}");
     assert_eq!(names(directory, ".seg"), before, "a dry run");
-    let told: Value =
-        serde_json::from_str(&fine(&["truncate", text(directory), "--before", "100", "--apply", "--json"]))
-            .unwrap();
+    let told: Value = serde_json::from_str(&fine(&[
+        "truncate",
+        text(directory),
+        "--before",
+        "100",
+        "--apply",
+        "--json",
+    ]))
+    .unwrap();
     let first = told["first_available"].as_u64().unwrap();
     assert!((1..=100).contains(&first) && told["segments"].as_u64().unwrap() > 1, "{told}");
     assert_eq!(told["applied"], true);

@@ -5,8 +5,8 @@ mod common;
 
 use common::{TestEvent, TestSegment};
 use quipu_format::layout::{
-    self, FORMAT_VERSION, FRAME_BYTES_MAX, base, checkpoint, event, header, named, segment, sidecar,
-    streams, trailer, versions,
+    self, FORMAT_VERSION, FRAME_BYTES_MAX, base, checkpoint, event, header, named, segment,
+    sidecar, streams, trailer, versions,
 };
 use quipu_format::{
     ByteOffset, FrameHeader, LogId, Salt, SegmentHeader, SegmentHeaderError, SegmentSeq,

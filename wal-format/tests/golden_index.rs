@@ -87,7 +87,8 @@ fn judge_base(file: &[u8]) -> Result<String, SidecarError> {
     let next = golden::sealed().1.header;
     assert!(base.chain().leads_to(&next, base.seal_end()), "the second segment follows");
     assert_eq!((base.first_segment(), base.log_id()), (next.sequence, next.log_id));
-    let mut said = vec![format!("from segment {}, {}", base.first_segment(), base.chain().position)];
+    let mut said =
+        vec![format!("from segment {}, {}", base.first_segment(), base.chain().position)];
     for stream in base.streams() {
         let stream = stream?;
         said.push(format!("{} {} at {}", stream.name, stream.version, stream.position));

@@ -6,7 +6,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::index::{base_of_sealed, checkpoint_of_sealed, collect, fix_base, fix_checkpoint, fix_index, long_sidecar};
+use common::index::{
+    base_of_sealed, checkpoint_of_sealed, collect, fix_base, fix_checkpoint, fix_index,
+    long_sidecar,
+};
 use common::{LOG_ID, TestEvent, TestSegment, golden};
 use proptest::prelude::*;
 use quipu_format::layout;

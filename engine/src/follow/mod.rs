@@ -18,7 +18,7 @@
 //! | is killed | its claim stays, and is still true |
 //! | comes back | its claim begins at the end of what its recovery has kept: no lower |
 //! | says nothing, or cannot | later frames tell: at the latest the mark of an idle log |
-//! | drops the front of the log | what is gone leaves the list at the next thorough look; a reader that has not come so far is told [`ReadError::Truncated`], and has to open the log again |
+//! | drops the front of the log | what is gone leaves the list at the next thorough look; a reader that has not come so far goes on where the base says, and its subscriptions are told [`ReadError::Truncated`] |
 
 pub(crate) mod poller;
 mod way;
@@ -29,7 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quipu_format::sidecar::{SealedSegment, Section};
-use quipu_format::{Body, ByteOffset, Frame, FrameError, FrameKind, NamedCheckpoint, Position};
+use quipu_format::{
+    Body, ByteOffset, Frame, FrameError, FrameKind, NamedCheckpoint, Position, SegmentSeq,
+};
 
 use crate::error::ReadError;
 use crate::index::checkpoints::PublishedCheckpoints;
@@ -149,10 +151,7 @@ impl Follower {
                 let now = Instant::now();
                 let (since, _) = *state.trouble.get_or_insert((now, trouble.clone()));
                 state.trouble = Some((since, trouble));
-                // What is gone does not come back.
-                let is_gone = matches!(state.trouble, Some((_, ReadError::Truncated { .. })));
-                let has_lasted = now.saturating_duration_since(since) >= TROUBLE_MAX;
-                let has_failed = is_gone || has_lasted;
+                let has_failed = now.saturating_duration_since(since) >= TROUBLE_MAX;
                 self.has_failed.store(has_failed, Ordering::Release);
             }
         }
@@ -182,6 +181,10 @@ impl Follower {
         if claim == state.claim && !thorough {
             return Ok(());
         }
+        if thorough {
+            // Before the tip goes on: the segment behind it may be gone.
+            self.drop_front(state)?;
+        }
         let end = match self.taken_up(state, claim)? {
             Some(end) => Some(end),
             None if thorough => Some(self.search(state)?),
@@ -193,7 +196,6 @@ impl Follower {
         if thorough {
             self.settle(state)?;
             self.attach_indexes(state);
-            self.drop_front(state);
         }
         state.claim = claim;
         Ok(())
@@ -310,10 +312,7 @@ impl Follower {
                     Met::Sealed => {
                         let next = way.next_segment(&*self.directory);
                         let next = next.map_err(|error| self.failed("open", &state.segment, error));
-                        break match next? {
-                            Some(next) => next,
-                            None => return Err(self.dropped_or(&way, damaged(missing(position)))),
-                        };
+                        break next?.ok_or_else(|| damaged(missing(position)))?;
                     }
                     Met::Nothing => return Err(damaged(missing(position))),
                     Met::Bad(fault) => return Err(damaged(fault)),
@@ -439,25 +438,57 @@ impl Follower {
         }
     }
 
-    /// Lets go of segments that the writer has dropped: reads begin where its base says. One that stands
-    /// behind the tip is met when the tip gets there.
-    fn drop_front(&self, state: &mut State) {
+    /// Lets go of segments that the writer has dropped: reads begin where its base says. One that has not
+    /// come so far goes on there.
+    fn drop_front(&self, state: &mut State) -> Result<(), ReadError> {
         let Some(oldest) = self.segments.snapshot().first().map(|first| first.sequence()) else {
-            return;
+            return Ok(());
         };
-        let is_gone = || {
-            let opened = self.directory.open(&segment_name(oldest), Access::Read);
-            opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
-        if oldest == state.segment.sequence() || !is_gone() {
-            return;
+        let opened = self.directory.open(&segment_name(oldest), Access::Read);
+        let is_gone = opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let Some(base) = is_gone.then(|| self.base()).flatten() else { return Ok(()) };
+        if base.first > state.segment.sequence() {
+            return self.go_on_behind(state, &base);
         }
-        let Some(base) = self.base().filter(|base| base.first <= state.segment.sequence()) else {
-            return;
-        };
         self.segments.drop_before(base.first);
+        self.drop_tails(state, base.first);
+        Ok(())
+    }
+
+    /// Goes on where the log begins now. Whatever was known only rises by that. The list of segments comes
+    /// first: who finds a stream's new head is told that it has been dropped, and no damage.
+    fn go_on_behind(&self, state: &mut State, base: &Base) -> Result<(), ReadError> {
+        let failed = |error| self.failed("open", &state.segment, error);
+        let view = base.view().map_err(|error| failed(io::Error::other(error)))?;
+        let start = Way::behind(base, &*self.directory).map_err(failed)?;
+        // Dropped itself since: the next look finds where the log begins then.
+        let Some(start) = start else { return Ok(()) };
+        let first = Segment::FIRST_FRAME.as_u64();
+        let (region, _) = start.file.map(first, Access::Read).map_err(failed)?;
+        let header = start.header;
+        let next = Arc::new(Segment::new(header, region, Landmarks::new(header.capacity)));
+        self.segments.put(vec![Arc::clone(&next)]);
+        let behind = std::mem::replace(&mut state.segment, next);
+        self.index.update(|streams| streams.take_tail(behind.sequence()));
+        self.drop_tails(state, base.first);
+        self.index.update(|streams| {
+            streams.load(view.table());
+            streams.begin_segment(header.sequence, header.base_position);
+        });
+        state.set = view
+            .checkpoints()
+            .flatten()
+            .map(|checkpoint| (checkpoint.name.into(), checkpoint.position))
+            .collect();
+        (state.tip, state.ahead, state.settled) = (start, None, None);
+        self.publish(state, base.chain.position);
+        Ok(())
+    }
+
+    /// Lets go of what is kept in memory of segments in front of `first`.
+    fn drop_tails(&self, state: &mut State, first: SegmentSeq) {
         state.unindexed.retain(|segment| {
-            let is_kept = segment.sequence() >= base.first;
+            let is_kept = segment.sequence() >= first;
             if !is_kept {
                 self.index.update(|streams| streams.take_tail(segment.sequence()));
             }
@@ -473,14 +504,6 @@ impl Follower {
             _ => None,
         });
         base::load(&*self.directory, bases.max()?).ok()
-    }
-
-    /// What is told where the next segment is not there: it has been dropped, or something is wrong.
-    fn dropped_or(&self, tip: &Way, otherwise: ReadError) -> ReadError {
-        match self.base().filter(|base| base.first > tip.header.sequence.plus(1)) {
-            Some(base) => ReadError::Truncated { first_available: base.chain.position },
-            None => otherwise,
-        }
     }
 
     fn failed(&self, operation: &'static str, segment: &Segment, error: io::Error) -> ReadError {

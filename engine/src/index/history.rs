@@ -165,7 +165,7 @@ impl History {
         let start = into.len();
         for remade in [false, true] {
             into.truncate(start);
-            let own = link.own_index(remade)?;
+            let own = link.own_index(remade).map_err(|error| link.dropped_or(index, error))?;
             if self.read_positions(&own, &versions, into).is_ok()
                 && (into.len() - start) as u64 == wanted
             {
@@ -264,7 +264,7 @@ impl History {
             }
         }
         for remade in [false, true] {
-            let own = link.own_index(remade)?;
+            let own = link.own_index(remade).map_err(|error| link.dropped_or(index, error))?;
             if let Ok(Some((first_version, previous))) = self.read_link(&own, head) {
                 link.versions.start = first_version;
                 link.previous = previous;
@@ -326,6 +326,16 @@ impl Link {
 
     fn own_index(&self, remade: bool) -> Result<Arc<SegmentIndex>, ReadError> {
         self.segment.own_index(remade)
+    }
+
+    /// What is said where there is no index: a reader that follows a log, and was left behind, has let go of
+    /// what it knew of a segment that was never sealed here.
+    fn dropped_or(&self, index: &StreamIndex, error: ReadError) -> ReadError {
+        let first_available = set::start(&index.segments().snapshot());
+        match self.segment.base_position() < first_available {
+            true => ReadError::Truncated { first_available },
+            false => error,
+        }
     }
 
     /// Segment and index do not say the same.

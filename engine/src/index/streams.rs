@@ -132,13 +132,12 @@ impl Streams {
         }
     }
 
-    /// Takes all streams of a file that has been verified, where there are none yet.
+    /// Takes all streams of a file that has been verified, each of which is not further here.
     pub(crate) fn load(&mut self, table: &StreamCheckpoint<'_>) {
         // Bounded by the file's length: each takes eleven bytes at least.
         self.reserve(usize::try_from(table.header().stream_count).unwrap_or(0));
         for stream in table.streams().flatten() {
-            // Sorted, so that none is there twice.
-            let number = self.add(stream.hash.as_u64(), stream.name);
+            let number = self.find_or_add(stream.hash.as_u64(), stream.name);
             let (version, position) = (stream.version, stream.position);
             self.advance(number, StreamHead { version, position });
         }

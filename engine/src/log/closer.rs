@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use crate::retention::Retention;
 use crate::append::pipeline::Pipeline;
 use crate::append::writer::WriterThreads;
 use crate::error::AppendError;
 use crate::follow::poller::Poller;
+use crate::retention::Retention;
 use crate::storage::DirectoryLock;
 use crate::subscribe::notifier::Notifier;
 use crate::sync::Mutex;

@@ -23,8 +23,8 @@ use crate::index::checkpoints::{Checkpoints, PublishedCheckpoints};
 use crate::index::indexer::Indexer;
 use crate::options::Options;
 use crate::recovery::report::RecoveryReport;
-use crate::retention::Retention;
 use crate::recovery::{Reached, Recovered, RecoveredWriter, recover, recover_read_only};
+use crate::retention::Retention;
 use crate::segment::set::SegmentSet;
 use crate::segment::source::{Background, Inline, SegmentSource};
 use crate::stats::Counters;
@@ -129,8 +129,7 @@ impl Log {
                 let latch = Arc::new(Latch::new());
                 let Common { segments, watermarks, .. } = &common;
                 let parts = (Arc::clone(segments), Arc::clone(watermarks), Arc::clone(&latch));
-                let retention =
-                    Retention::new(Arc::clone(&directory), parts.0, parts.1, parts.2);
+                let retention = Retention::new(Arc::clone(&directory), parts.0, parts.1, parts.2);
                 let stored = (writer, checkpoints, latch);
                 let pipeline = pipeline(stored, &common, &options, environment, threadless)?;
                 (Some(pipeline), Some(Arc::new(retention)))

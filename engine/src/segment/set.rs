@@ -28,8 +28,10 @@ impl SegmentSet {
         Self { segments: ArcSwap::from_pointee(segments), changing: Mutex::new(()) }
     }
 
-    /// Puts another list in its place. By recovery, before there are readers.
+    /// Puts another list in its place. By recovery, before there are readers, and by one who follows a log
+    /// and was left behind.
     pub(crate) fn put(&self, segments: Vec<Arc<Segment>>) {
+        let _changing = self.changing.lock();
         self.segments.store(Arc::new(segments));
     }
 

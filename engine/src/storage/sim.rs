@@ -226,11 +226,7 @@ impl SimDisk {
     /// ```
     #[must_use]
     pub fn beside(&self) -> Self {
-        Self {
-            state: Arc::clone(&self.state),
-            names: Arc::default(),
-            process: state::BYSTANDERS,
-        }
+        Self { state: Arc::clone(&self.state), names: Arc::default(), process: state::BYSTANDERS }
     }
 
     /// Kills the process after so many more calls of any kind: the one after them fails, and all

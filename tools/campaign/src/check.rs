@@ -86,7 +86,9 @@ pub fn begins(log: &Log, model: &Model) -> Result<(), Violation> {
     let first = log.first_available();
     match model.may_begin_at(first.as_u64()) {
         true => Ok(()),
-        false => Err(Violation::Reading(format!("it begins at {first}, not at {:?}", model.begin()))),
+        false => {
+            Err(Violation::Reading(format!("it begins at {first}, not at {:?}", model.begin())))
+        }
     }
 }
 
@@ -162,7 +164,9 @@ pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violatio
         let gone = expected.iter().filter(|event| is_of(&event)).count() - of_stream.len();
         let kept = Version::new(gone as u64)..;
         if gone > 0 && !matches!(read.into_iter().next(), Some(Err(ReadError::Truncated { .. }))) {
-            return Err(Violation::Reading(format!("{gone} events of {stream:?} are gone, not told")));
+            return Err(Violation::Reading(format!(
+                "{gone} events of {stream:?} are gone, not told"
+            )));
         }
         same("a stream", log.read_stream(stream, kept.clone()).into_iter(), &of_stream)?;
         let reversed: Vec<_> = of_stream.into_iter().rev().collect();

@@ -109,7 +109,8 @@ fn is_header(bytes: &[u8]) -> bool {
 
 /// The segments whose first eight bytes are neither right nor zero, each for itself.
 fn wrong_magics(image: &Image) -> impl Iterator<Item = (String, [u8; 8])> {
-    let magics = segments_of(image).filter_map(|(name, bytes)| Some((name.clone(), *bytes.first_chunk::<8>()?)));
+    let magics = segments_of(image)
+        .filter_map(|(name, bytes)| Some((name.clone(), *bytes.first_chunk::<8>()?)));
     magics.filter(|(_, magic)| {
         let mut pairs = magic.iter().zip(layout::segment::MAGIC_VALUE);
         pairs.any(|(found, right)| *found != right && *found != 0)

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use quipu::sim::{SimDisk, Survivors};
 use quipu::{
-    AppendError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options, Position, TruncateError, Version,
+    AppendError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options, Position,
+    TruncateError, Version,
 };
 
 use crate::calls::{Call, Names, Watcher};
@@ -308,7 +309,8 @@ impl<'a> Runner<'a> {
         let begins = log.first_available();
         match answer {
             Ok(dropped) => {
-                let is_told = dropped.segments == planned.segments && dropped.events == planned.events;
+                let is_told =
+                    dropped.segments == planned.segments && dropped.events == planned.events;
                 if !is_told || begins != planned.first_available {
                     let what = format!("{dropped:?}, planned {planned:?}, begins at {begins}");
                     return Err(Violation::Answer(what).into());

@@ -4,9 +4,7 @@
 //! there; this knows what the log must say about them, over all the lives of a script.
 
 use quipu::sim::{SimDisk, Survivors};
-use quipu::{
-    AppendError, Durability, Log, Options, Position, ReadError, Receipt, TruncateError,
-};
+use quipu::{AppendError, Durability, Log, Options, Position, ReadError, Receipt, TruncateError};
 
 use crate::model::Submission;
 use crate::violation::Violation;

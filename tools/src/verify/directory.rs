@@ -357,8 +357,7 @@ mod tests {
             let sequence = SegmentSeq::new(number);
             assert_eq!(sequence_of(&segment_name(sequence)), Some(sequence));
         }
-        for name in
-            [
+        for name in [
             "00000000000000000007.seg.tmp",
             "00000000000000000007.idx.tmp",
             "00000000000000000007.base.tmp",

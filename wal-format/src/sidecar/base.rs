@@ -15,11 +15,8 @@ use crate::layout::{ALIGNMENT, CONTROL_FRAME_BYTES, base, segment};
 use crate::scan::Chain;
 
 /// A base.
-pub(super) const BASE: Kind = Kind {
-    magic: base::MAGIC_VALUE,
-    version: base::FORMAT_VERSION,
-    header_bytes: base::BYTES,
-};
+pub(super) const BASE: Kind =
+    Kind { magic: base::MAGIC_VALUE, version: base::FORMAT_VERSION, header_bytes: base::BYTES };
 
 /// The base of a log, borrowed from its file's bytes.
 #[derive(Debug, Clone, Copy)]

@@ -111,7 +111,8 @@ pub fn base_of_sealed() -> (SealedSegment, Vec<u8>) {
     let mut streams = [("order-1", 2, 4), ("stock-9", 0, 1), ("k\u{f6}nig", 0, 3)]
         .map(|(name, version, position)| (hasher.stream(name), name, version, position));
     streams.sort_unstable();
-    let set = |name, position| SetCheckpoint { name, position: Position::new(position), set_by: None };
+    let set =
+        |name, position| SetCheckpoint { name, position: Position::new(position), set_by: None };
     let mut builder = CheckpointBuilder::new([set("totals", 4), set("by customer", 7)]);
     for (hash, name, version, position) in streams {
         let (version, position) = (Version::new(version), Position::new(position));
@@ -200,10 +201,7 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("bad-events.base", base_fixed(&|bytes| put_u64(bytes, checkpoint::END_POSITION, 6))),
         ("bad-synced.base", base_fixed(&|bytes| put_u64(bytes, base::SYNCED_POSITION, 6))),
         ("bad-seal-end.base", base_fixed(&|bytes| put_u64(bytes, checkpoint::SEAL_END, 4100))),
-        (
-            "bad-sequence.base",
-            base_fixed(&|bytes| put_u64(bytes, checkpoint::SEQUENCE, u64::MAX)),
-        ),
+        ("bad-sequence.base", base_fixed(&|bytes| put_u64(bytes, checkpoint::SEQUENCE, u64::MAX))),
         (
             "bad-count.ckpt",
             checkpoint_with(&|bytes| {
