@@ -5,6 +5,7 @@
 //! the machine, on what else it does, and on the hour; ratios of the two, taken in turn, depend far
 //! less. The criterion benches in `benches/` and the programs in `src/bin/` all use these modules.
 
+pub mod chart;
 pub mod engine;
 pub mod floor;
 pub mod machine;

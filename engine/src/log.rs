@@ -385,6 +385,31 @@ impl Log {
         }
     }
 
+    /// Appends batches as one group, as the writer does with those that have come while the disk was
+    /// busy, and gives what each caller is told. All are judged by the writer. For logs on the
+    /// simulated disk, which have no writer's thread; other logs take them one after the other.
+    #[cfg(feature = "sim")]
+    pub fn append_together(
+        &self,
+        batches: impl IntoIterator<Item = Batch>,
+    ) -> Vec<Result<Receipt, AppendError>> {
+        if !self.shared.threadless {
+            return batches.into_iter().map(|batch| self.append(batch)).collect();
+        }
+        let (mut answers, mut group) = (Vec::new(), Vec::new());
+        for batch in batches {
+            answers.push(self.prepare(batch).map(|(_, prepared)| group.push(prepared)));
+        }
+        let staged = match self.shared.pipeline.as_ref() {
+            Some(pipeline) => pipeline.together_in_place(group),
+            None => Vec::new(),
+        };
+        let mut told = staged.into_iter();
+        let mut answer = || told.next().unwrap_or(Err(AppendError::AnswerTaken));
+        let answers = answers.into_iter();
+        answers.map(|handed_over| handed_over.and_then(|()| answer().map(Receipt::from))).collect()
+    }
+
     /// Encodes and checks a batch on the caller's thread.
     fn prepare(&self, batch: Batch) -> Result<(&Arc<Pipeline>, PreparedBatch), AppendError> {
         let pipeline = self.pipeline()?;

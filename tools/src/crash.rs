@@ -17,9 +17,9 @@ pub mod fault;
 pub mod kill;
 mod orders;
 mod place;
-mod progress;
 pub mod sim;
 pub mod sites;
+mod summary;
 pub mod worker;
 
 use clap::Subcommand;

@@ -18,26 +18,58 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use quipu::Log;
+use serde::Serialize;
 
 use crate::interrupt;
 use crate::number::{counted, grouped};
-use crate::outcome::Outcome;
+use crate::outcome::{Misuse, Outcome};
 use crate::variant::Variant;
 use crate::verify;
 use campaign::{Campaign, Plan, Round};
 use check::Check;
 
 /// How the demo is to go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Request {
-    /// Where the log is to be, and to stay; else in a temporary directory.
+    /// Keeps the log in this directory, which must be empty or missing.
+    #[arg(long = "dir", value_name = "DIR")]
     pub directory: Option<PathBuf>,
-    /// How often the writer is killed.
+    /// How often the writing process is killed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rounds: u32,
-    /// Threads of the writer.
+    /// Threads of the writing process.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: u32,
-    /// What the moments of the kills are drawn from.
+    /// What the moments of the kills are drawn from; another one each time, if it is not given.
+    #[arg(long)]
     pub seed: Option<u64>,
+    /// What was seen as JSON, at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize)]
+struct Summary {
+    seed: u64,
+    rounds: Vec<Seen>,
+    batches: u64,
+    events: u64,
+    streams: u64,
+    /// Appends that lost a race, and were tried again.
+    refused: u64,
+}
+
+/// One round.
+#[derive(Debug, Serialize)]
+struct Seen {
+    killed_after_ms: u64,
+    submitted: u64,
+    acknowledged: u64,
+    /// Committed, and killed before it could be acknowledged.
+    unacknowledged: u64,
+    bytes_cut: u64,
+    reopened_in_us: u64,
 }
 
 /// How long a writer lives after its first acknowledgement.
@@ -57,7 +89,10 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         (None, None) => bail!("no directory"),
     };
     if holds_something(&directory) {
-        bail!("{} is not empty; the demo needs a log of its own", directory.display());
+        let directory = directory.display();
+        return Err(Misuse::new(format!(
+            "{directory} is not empty; the demo needs a log of its own"
+        )));
     }
     let seed = request.seed.unwrap_or_else(|| fastrand::u64(..));
     let plan = Plan {
@@ -70,7 +105,10 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         seed,
         interrupted,
     };
-    let mut out = io::stdout().lock();
+    let mut out: Box<dyn Write> = match request.json {
+        true => Box::new(io::sink()),
+        false => Box::new(io::stdout().lock()),
+    };
     writeln!(
         out,
         "A process places orders from {}; each is one batch over an order and its stock, and is\n\
@@ -78,20 +116,26 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         counted(u64::from(request.threads), "thread", "threads"),
         counted(u64::from(request.rounds), "time", "times"),
     )?;
-    hold(plan, request.rounds, &mut out)?;
+    let summary = hold(plan, request.rounds, &mut out)?;
     match &request.directory {
         Some(directory) => writeln!(out, "The log stays in {}.", directory.display())?,
         None => writeln!(out, "The log was temporary and is gone; --dir DIR keeps one.")?,
     }
+    if request.json {
+        writeln!(io::stdout().lock(), "{}", serde_json::to_string(&summary)?)?;
+    }
     Ok(Outcome::Fine)
 }
 
-fn hold(plan: Plan, rounds: u32, out: &mut impl Write) -> anyhow::Result<()> {
-    let directory = plan.directory.clone();
+fn hold(plan: Plan, rounds: u32, out: &mut impl Write) -> anyhow::Result<Summary> {
+    let (directory, seed) = (plan.directory.clone(), plan.seed);
+    let mut seen = Vec::new();
     let mut campaign = Campaign::new(plan);
     writeln!(out, "{COLUMNS}")?;
     for _ in 0..rounds {
-        writeln!(out, "{}", described(&campaign.round()?))?;
+        let round = campaign.round()?;
+        writeln!(out, "{}", described(&round))?;
+        seen.push(Seen::of(&round));
     }
     writeln!(out, "* committed whole, and killed before it could be acknowledged")?;
     let check = campaign.check_all()?;
@@ -115,7 +159,28 @@ fn hold(plan: Plan, rounds: u32, out: &mut impl Write) -> anyhow::Result<()> {
         "A kill shows atomicity, order and reopening. It cannot show safety against a power cut: that\n\
          is what fdatasync is for, and what the tests on a simulated disk show."
     )?;
-    Ok(())
+    Ok(Summary {
+        seed,
+        rounds: seen,
+        batches: check.batches(),
+        events: check.events(),
+        streams: check.streams(),
+        refused: campaign.ledger().refused(),
+    })
+}
+
+impl Seen {
+    fn of(round: &Round) -> Self {
+        let whole = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
+        Self {
+            killed_after_ms: whole(round.killed_after.as_millis()),
+            submitted: round.submitted,
+            acknowledged: round.acknowledged,
+            unacknowledged: round.unacknowledged,
+            bytes_cut: round.bytes_cut,
+            reopened_in_us: whole(round.reopened_in.as_micros()),
+        }
+    }
 }
 
 /// Heads the rounds.
@@ -147,7 +212,7 @@ fn show_streams(directory: &Path, check: &Check, out: &mut impl Write) -> anyhow
         let event = event?;
         let newest = log.read_stream(event.stream(), ..).backward().limit(1).into_iter().next();
         if let Some(newest) = newest.transpose()? {
-            writeln!(out, "  {}", crate::read::readable(&newest).trim_start())?;
+            writeln!(out, "  {}", crate::show::readable(&newest).trim_start())?;
         }
     }
     Ok(())

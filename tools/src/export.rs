@@ -6,21 +6,35 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::directory::LogDirectory;
 use crate::json::{EventOut, time_out};
 use crate::number::counted;
 use crate::open::open_for_reading;
 use crate::outcome::Outcome;
 
-/// Writes every batch of the log in `directory` to `output`, or to stdout.
-pub fn run(directory: &Path, output: Option<&Path>) -> anyhow::Result<Outcome> {
-    let (log, outcome) = open_for_reading(directory)?;
-    match output {
+/// What is to be exported, and where to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Request {
+    #[command(flatten)]
+    log: LogDirectory,
+    /// Writes to this file instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Writes every batch of the log to the output.
+///
+/// # Errors
+/// What keeps the log from being read or the output from being written.
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let (log, outcome) = open_for_reading(request.log.path())?;
+    match &request.output {
         Some(path) => {
             let file =
                 File::create(path).with_context(|| format!("cannot create {}", path.display()))?;

@@ -4,56 +4,72 @@
 //! and all before it is durable. An import that was interrupted is said again and goes on where it
 //! stopped: lines that are in the log already are skipped.
 
-mod line;
 mod resume;
 mod submitter;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io::BufRead;
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
-use quipu::Log;
+use indicatif::ProgressBar;
+use serde::Serialize;
 
+use crate::input::Input;
+use crate::line::{LINE_FORMAT, Line};
 use crate::number::{counted, grouped};
+use crate::open::open_for_writing;
 use crate::outcome::Outcome;
-use line::Line;
+use crate::progress;
 use resume::Resume;
 use submitter::Submitter;
 
 /// What is to be imported.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = LINE_FORMAT)]
 pub struct Request {
-    /// The file; `-` is stdin.
+    /// The file with the lines; - is stdin.
     pub file: PathBuf,
     /// The log's directory.
+    #[arg(long = "dir", value_name = "DIR")]
     pub directory: PathBuf,
-    /// Appends lines that are in the log already once more.
+    /// Appends every line, even those that are in the log already.
+    #[arg(long)]
     pub again: bool,
-    /// The size of new segments, if not the engine's default.
+    /// The size of new segments, in bytes.
+    #[arg(long, value_name = "BYTES")]
     pub segment_bytes: Option<u64>,
+    /// What was done as JSON, on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
-/// Read at once.
-const INPUT_BYTES: usize = 256 << 10;
+/// What was done.
+#[derive(Debug, Serialize)]
+struct Summary {
+    batches: u64,
+    events: u64,
+    streams: usize,
+    first_position: Option<u64>,
+    last_position: Option<u64>,
+    /// Batches that were there already.
+    skipped: u64,
+}
 
 /// Imports. What was done is said on stderr, even if a line was refused.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
-    let (name, input, length) = open_input(&request.file)?;
-    let mut options = Log::options();
-    if let Some(bytes) = request.segment_bytes {
-        options = options.segment_bytes(bytes);
-    }
-    let log = options
-        .open(&request.directory)
-        .with_context(|| format!("cannot open {}", request.directory.display()))?;
+    let Input { name, reader, length } = Input::open(&request.file)?;
+    let log = open_for_writing(&request.directory, request.segment_bytes)?;
     let resume = if request.again { Resume::nowhere() } else { Resume::of(&log) };
-    let bar = progress_bar(length);
+    let bar = progress::bytes(length);
     let mut import = Import { name, skipped: 0, resume, submitter: Submitter::new(&log) };
-    let ended = import.run(input, &bar);
+    let ended = import.run(reader, &bar);
     bar.finish_and_clear();
-    eprintln!("{}", import.summary());
+    let summary = import.summary();
+    match request.json {
+        true => println!("{}", serde_json::to_string(&summary)?),
+        false => eprintln!("{summary}"),
+    }
     drop(import);
     let closed = log.close().context("cannot close the log");
     ended?;
@@ -118,48 +134,32 @@ impl Import<'_> {
         anyhow!("{}:{}: {}", self.name, refused.line, refused.reason)
     }
 
-    fn summary(&self) -> String {
+    fn summary(&self) -> Summary {
         let done = &self.submitter.done;
-        let place = match (done.first, done.last) {
-            (Some(first), Some(last)) => {
-                format!(", positions {} to {}", grouped(first.as_u64()), grouped(last.as_u64()))
-            }
-            _ => String::new(),
-        };
-        format!(
-            "imported {}, {} in {}{place}; skipped {} that were there already",
-            counted(done.batches, "batch", "batches"),
-            counted(done.events, "event", "events"),
-            counted(done.streams.len() as u64, "stream", "streams"),
-            counted(self.skipped, "batch", "batches"),
-        )
-    }
-}
-
-/// The input, what it is called, and its length if it is known.
-fn open_input(path: &Path) -> anyhow::Result<(String, Box<dyn BufRead>, Option<u64>)> {
-    if path == Path::new("-") {
-        return Ok(("stdin".to_owned(), Box::new(io::stdin().lock()), None));
-    }
-    let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-    let metadata = file.metadata().with_context(|| format!("cannot look at {name}"))?;
-    let length = metadata.is_file().then_some(metadata.len());
-    Ok((name, Box::new(BufReader::with_capacity(INPUT_BYTES, file)), length))
-}
-
-/// A bar on a terminal, nothing elsewhere.
-fn progress_bar(length: Option<u64>) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    match length {
-        Some(length) => {
-            let style =
-                ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {eta} left");
-            let bar = ProgressBar::new(length);
-            style.map_or(bar.clone(), |style| bar.with_style(style))
+        Summary {
+            batches: done.batches,
+            events: done.events,
+            streams: done.streams.len(),
+            first_position: done.first.map(u64::from),
+            last_position: done.last.map(u64::from),
+            skipped: self.skipped,
         }
-        None => ProgressBar::new_spinner(),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "imported {}, {} in {}",
+            counted(self.batches, "batch", "batches"),
+            counted(self.events, "event", "events"),
+            counted(self.streams as u64, "stream", "streams"),
+        )?;
+        if let (Some(first), Some(last)) = (self.first_position, self.last_position) {
+            write!(f, ", positions {} to {}", grouped(first), grouped(last))?;
+        }
+        let skipped = counted(self.skipped, "batch", "batches");
+        write!(f, "; skipped {skipped} that were there already")
     }
 }

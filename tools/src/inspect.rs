@@ -8,7 +8,7 @@ mod hex;
 mod walk;
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::bail;
 use quipu_format::{Position, SegmentSeq};
@@ -18,21 +18,31 @@ use crate::verify::directory::{Directory, HeaderState, SegmentFile};
 use walk::show_segment;
 
 /// What is to be shown, and how.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Request {
+    /// The log's directory.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
     /// Only this segment.
+    #[arg(long, value_name = "N", conflicts_with = "position")]
     pub segment: Option<u64>,
-    /// Only the frame that holds this position, in all its parts.
+    /// Only the frame that holds this position, drawn part by part.
+    #[arg(long, value_name = "P")]
     pub position: Option<u64>,
-    /// The bytes too.
+    /// The bytes, too.
+    #[arg(long, conflicts_with = "json")]
     pub hex: bool,
-    /// As JSON lines.
+    /// JSON lines, one segment or frame a line.
+    #[arg(long)]
     pub json: bool,
 }
 
-/// Prints segments and frames of the log in `directory`.
-pub fn run(directory: &Path, request: &Request) -> anyhow::Result<Outcome> {
-    let directory = Directory::new(directory);
+/// Prints segments and frames of a log.
+///
+/// # Errors
+/// What keeps the files from being read, and a segment or position that is not there.
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let directory = Directory::new(&request.directory);
     let mut segments = Vec::new();
     for sequence in directory.list()?.0 {
         if let Some(file) = directory.look(sequence, |file| Box::new(file))? {

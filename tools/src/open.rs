@@ -1,18 +1,24 @@
-//! Opening a log for the commands that only read.
+//! Opening a log.
 //!
-//! Owns: [`open_for_reading`]. Calls the engine.
+//! Owns: [`open_for_reading`], [`open_with`], [`open_for_writing`]. Calls the engine.
 
 use std::path::Path;
 
 use anyhow::Context;
-use quipu::Log;
+use quipu::{Log, OpenError, Options};
 
-use crate::outcome::Outcome;
+use crate::outcome::{Misuse, Outcome};
 
 /// Opens a log for reading only. A damaged one is served up to the damage, which is said on stderr
 /// and is the outcome.
 pub(crate) fn open_for_reading(directory: &Path) -> anyhow::Result<(Log, Outcome)> {
-    let log = Log::open_read_only(directory)
+    open_with(Log::options(), directory)
+}
+
+/// The same with options of the caller's.
+pub(crate) fn open_with(options: Options, directory: &Path) -> anyhow::Result<(Log, Outcome)> {
+    let log = options
+        .open_read_only(directory)
         .with_context(|| format!("cannot open {} for reading", directory.display()))?;
     let outcome = match &log.recovery_report().damage {
         Some(damage) => {
@@ -22,4 +28,19 @@ pub(crate) fn open_for_reading(directory: &Path) -> anyhow::Result<(Log, Outcome
         None => Outcome::Fine,
     };
     Ok((log, outcome))
+}
+
+/// Opens a log for writing, with segments of this size, and makes it if it is not there.
+pub(crate) fn open_for_writing(
+    directory: &Path,
+    segment_bytes: Option<u64>,
+) -> anyhow::Result<Log> {
+    let mut options = Log::options();
+    if let Some(bytes) = segment_bytes {
+        options = options.segment_bytes(bytes);
+    }
+    match options.open(directory) {
+        Err(error @ OpenError::Option { .. }) => Err(Misuse::new(error)),
+        opened => opened.with_context(|| format!("cannot open {}", directory.display())),
+    }
 }

@@ -20,13 +20,25 @@ use crate::verify::{Report, Tail, verify};
 use originals::keep;
 
 /// How a log is repaired.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct Request {
-    /// Not only said, but done.
+    /// The log's directory.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Does it; otherwise it is only said.
+    #[arg(long)]
     pub apply: bool,
-    /// The report as JSON.
+    /// The same as JSON.
+    #[arg(long)]
     pub json: bool,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  there is nothing to repair, or it can be repaired without loss, or it was
+  1  something durable is gone, which no repair brings back, or an error of the system
+  2  the command was misused";
 
 /// What was found, and done.
 #[derive(Debug, Serialize)]
@@ -41,15 +53,18 @@ pub struct Repair {
     pub originals: Option<PathBuf>,
 }
 
-/// Repairs the log in `directory`, or says what that would do.
-pub fn run(directory: &Path, request: &Request) -> anyhow::Result<Outcome> {
-    let repair = repair(directory, request.apply)?;
+/// Repairs a log, or says what that would do.
+///
+/// # Errors
+/// What keeps the log from being judged or opened.
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let repair = repair(&request.directory, request.apply)?;
     let mut out = io::stdout().lock();
     if request.json {
         serde_json::to_writer_pretty(&mut out, &repair)?;
         writeln!(out)?;
     } else {
-        tell(&repair, directory, &mut out)?;
+        tell(&repair, &request.directory, &mut out)?;
     }
     Ok(if repair.is_damaged() { Outcome::Wrong } else { Outcome::Fine })
 }

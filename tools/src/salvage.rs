@@ -67,18 +67,52 @@ use source::Source;
 use tally::{runs_of, tally};
 
 /// What is to be salvaged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Request {
-    /// The directory of the old log.
+    /// The old log's directory.
+    #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// The directory of the new one: missing or empty.
+    /// The new log's directory, which must be empty or missing.
+    #[arg(long, value_name = "NEW", required_unless_present = "dry_run")]
     pub to: Option<PathBuf>,
-    /// Writes nothing.
+    /// Only says what would be salvaged and what is lost.
+    #[arg(long)]
     pub dry_run: bool,
-    /// The old log's id, where no header tells it, or those that do tell another one.
+    /// The old log's id, as verify tells it of a backup, where no segment header is left, or those
+    /// that are tell another one.
+    #[arg(long, value_name = "ID", value_parser = log_id)]
     pub log_id: Option<LogId>,
-    /// The size of the new log's segments, if not that of the old one's.
+    /// The size of the new segments, in bytes, if not that of the old ones.
+    #[arg(long, value_name = "BYTES")]
     pub segment_bytes: Option<u64>,
+}
+
+/// What the command takes: what is to be salvaged, and how it is shown.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Arguments {
+    #[command(flatten)]
+    request: Request,
+    /// The same as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+The old log is never changed. Events behind a loss move down in the new log; the report says from
+where to where.
+
+Exit codes:
+  0  nothing was lost, but for a torn tail that was never acknowledged as durable
+  1  something was lost or is wrong, or an error of the system
+  2  the command was misused";
+
+/// A log id as 32 hexadecimal digits.
+fn log_id(text: &str) -> Result<LogId, String> {
+    let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+    let number = number.ok_or_else(|| "a log id has 32 hexadecimal digits".to_owned())?;
+    Ok(LogId::from_bytes(number.to_be_bytes()))
 }
 
 impl Request {
@@ -126,10 +160,12 @@ impl Request {
 ///
 /// # Errors
 /// What keeps the log from being read or the new one from being written.
-pub fn run(request: &Request, json: bool) -> anyhow::Result<Outcome> {
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let Arguments { request, json } = arguments;
+    request.check().map_err(crate::outcome::Misuse::new)?;
     let report = salvage(request)?;
     let mut out = io::stdout().lock();
-    if json {
+    if *json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -12,15 +12,20 @@ use crate::json::time_out;
 use crate::number::grouped;
 use crate::open::open_for_reading;
 use crate::outcome::Outcome;
-use crate::read::printable;
+use crate::show::printable;
 use crate::time::rfc3339;
 
 /// Which streams, and how they are shown.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Request {
-    /// Only those whose name begins so.
+    /// The log's directory.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Only streams whose name begins so.
+    #[arg(long, default_value = "")]
     pub prefix: String,
-    /// As JSON lines.
+    /// JSON lines, one stream a line.
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -42,9 +47,12 @@ struct Line<'a> {
     last_commit: Box<serde_json::value::RawValue>,
 }
 
-/// Prints the streams of the log in `directory`, in the order of their names.
-pub fn run(directory: &Path, request: &Request) -> anyhow::Result<Outcome> {
-    let (log, outcome) = open_for_reading(directory)?;
+/// Prints the streams of a log, in the order of their names.
+///
+/// # Errors
+/// What keeps the log from being read.
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let (log, outcome) = open_for_reading(&request.directory)?;
     let mut streams: BTreeMap<String, Stream> = BTreeMap::new();
     for batch in log.batches(log.first_available()..) {
         let batch = batch?;

@@ -4,7 +4,7 @@
 //! otherwise; it too does what every opening for writing does: it cuts a torn tail off.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use quipu::{Log, Position};
@@ -14,13 +14,19 @@ use crate::number::{counted, grouped};
 use crate::outcome::Outcome;
 
 /// What is to be dropped.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Request {
+    /// The log's directory.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
     /// Segments whose events are all below this position.
+    #[arg(long, value_name = "POSITION")]
     pub before: u64,
-    /// Not only said, but done.
+    /// Does it; otherwise it is only said.
+    #[arg(long)]
     pub apply: bool,
-    /// The report as JSON.
+    /// The same as JSON.
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -42,9 +48,12 @@ pub struct Dropped {
     pub files_left: usize,
 }
 
-/// Drops the front of the log in `directory`, or says what that would drop.
-pub fn run(directory: &Path, request: &Request) -> anyhow::Result<Outcome> {
-    let dropped = truncate(directory, request)?;
+/// Drops the front of a log, or says what that would drop.
+///
+/// # Errors
+/// As of [`truncate`].
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let dropped = truncate(&request.directory, request)?;
     let mut out = io::stdout().lock();
     if request.json {
         serde_json::to_writer_pretty(&mut out, &dropped)?;

@@ -37,10 +37,15 @@
 //! witness was written, it verifies now.
 //!
 //! What stands behind a seal is no part of the log and is not looked at.
+//!
+//! Segments are verified several at once, each by itself, and joined in order; what does not join is
+//! walked again from frame to frame, so that the verdict is always that of the walk.
 
+mod ahead;
 mod behind;
 pub(crate) mod decide;
 pub(crate) mod directory;
+mod frames;
 mod report;
 mod streams;
 #[cfg(test)]
@@ -53,10 +58,15 @@ pub(crate) mod window;
 use std::io::{self, Write};
 use std::path::Path;
 
+use indicatif::ProgressBar;
+
 pub use directory::VerifyError;
 pub use report::{Report, Tail};
 
+use crate::directory::LogDirectory;
 use crate::outcome::Outcome;
+use crate::progress;
+use ahead::Ahead;
 use behind::look_behind;
 use decide::{Behind, Decision, Fault, Proof, decide};
 use directory::{Directory, Front, HeaderState, wrong_magic};
@@ -66,11 +76,28 @@ use walk::Walk;
 /// How often the end of a log is looked at again because a writer has moved it meanwhile.
 const GROWING_LOOKS_MAX: u32 = 4;
 
-/// Verifies the log in `directory` and prints what was found.
-pub fn run(directory: &Path, json: bool) -> anyhow::Result<Outcome> {
-    let report = verify(directory)?;
+/// Which log is verified, and how that is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Request {
+    #[command(flatten)]
+    log: LogDirectory,
+    /// The same as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Verifies a log and prints what was found.
+///
+/// # Errors
+/// What keeps the log from being judged.
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let directory = request.log.path();
+    let bar = progress::bytes(Some(directory::bytes(directory)));
+    let report = judge(directory, &bar, is_worth_threads(directory));
+    bar.finish_and_clear();
+    let report = report?;
     let mut out = io::stdout().lock();
-    if json {
+    if request.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
@@ -85,7 +112,38 @@ pub fn run(directory: &Path, json: bool) -> anyhow::Result<Outcome> {
 /// What keeps it from being judged as a log: other files, a newer release, a device that does not
 /// give the bytes back. Damage is no error, but part of the report.
 pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
+    judge(directory, &ProgressBar::hidden(), is_worth_threads(directory))
+}
+
+/// Whether there is more to read than it takes to start threads for it.
+fn is_worth_threads(directory: &Path) -> bool {
+    directory::bytes(directory) >= THREADS_FROM_BYTES
+}
+
+const THREADS_FROM_BYTES: u64 = 1 << 20;
+
+/// Verifies, and tells the bar how far it is; `ahead` or from frame to frame alone.
+fn judge(directory: &Path, bar: &ProgressBar, ahead: bool) -> Result<Report, VerifyError> {
     let directory = Directory::new(directory);
+    let begins = || -> Result<_, VerifyError> {
+        Ok(match directory.front()? {
+            Front::Based(base) => Some(base.first),
+            Front::Whole | Front::Lost { .. } => None,
+        })
+    };
+    let mut looks = 0;
+    loop {
+        let before = begins()?;
+        let report = look(&directory, bar, ahead)?;
+        looks += 1;
+        // A writer may have dropped what was to be read next.
+        if report.ok || looks == GROWING_LOOKS_MAX || begins()? == before {
+            return Ok(report);
+        }
+    }
+}
+
+fn look(directory: &Directory, bar: &ProgressBar, ahead: bool) -> Result<Report, VerifyError> {
     let (mut segments, unfinished) = directory.list()?;
     if segments.is_empty() {
         return Err(VerifyError::NoLog(directory.display()));
@@ -93,7 +151,7 @@ pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
     let base = match directory.front()? {
         Front::Whole => None,
         Front::Based(base) => Some(base),
-        Front::Lost { file, error } => return Ok(without_base(&directory, file, error)),
+        Front::Lost { file, error } => return Ok(without_base(directory, file, error)),
     };
     let leftovers = segments.len();
     segments.retain(|sequence| base.as_ref().is_none_or(|base| base.first <= *sequence));
@@ -102,8 +160,8 @@ pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
     // gives the log's id, even if segment 0 has lost its own.
     let view = base.as_ref().and_then(|base| LogBase::decode(&base.bytes).ok());
     let (mut log_id, mut wrong, mut others) = (view.map(|base| base.log_id()), None, 0);
-    for sequence in segments {
-        let Some(found) = directory.open(sequence, log_id)? else { continue };
+    for sequence in &segments {
+        let Some(found) = directory.open(*sequence, log_id)? else { continue };
         if let HeaderState::Activated(header) = found.header {
             log_id.get_or_insert(header.log_id);
         }
@@ -115,16 +173,20 @@ pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
     if let Some((file, source)) = wrong.filter(|_| others == 0) {
         return Err(VerifyError::NotASegment { file, source });
     }
-    let mut walk = Walk::new(&directory, log_id);
-    if let (Some(base), Some(view)) = (&base, &view) {
-        walk.begin(&base.name, view);
-    }
-    let (tail, unused) = find_tail(&directory, &mut walk)?;
-    let mut report = report(&directory, &walk, tail, unused, unfinished);
-    report.first_available = view.map_or(0, |base| base.chain().position.as_u64());
-    report.base_copies_wrong = base.map(|base| base.unsound).unwrap_or_default();
-    report.segments_dropped = leftovers;
-    Ok(report)
+    std::thread::scope(|scope| {
+        let ahead = ahead.then(|| Ahead::start(scope, directory, &segments, log_id, bar));
+        let mut walk = Walk::new(directory, log_id, ahead, bar);
+        if let (Some(base), Some(view)) = (&base, &view) {
+            walk.begin(&base.name, view);
+        }
+        let (tail, unused) = find_tail(directory, &mut walk)?;
+        let mut report = report(directory, &walk, tail, unused, unfinished);
+        report.first_available = view.map_or(0, |base| base.chain().position.as_u64());
+        report.base_copies_wrong =
+            base.as_ref().map(|base| base.unsound.clone()).unwrap_or_default();
+        report.segments_dropped = leftovers;
+        Ok(report)
+    })
 }
 
 /// What is said of a log of which nobody knows what its streams had come to.
@@ -132,7 +194,8 @@ fn without_base(directory: &Directory, file: String, error: SidecarError) -> Rep
     let (fault, proof) =
         (error.to_string(), "it was whole when it got its name, and so was its copy");
     let tail = Tail::Damaged { file, offset: 0, position: 0, fault, proof: proof.to_owned() };
-    report(directory, &Walk::new(directory, None), tail, 0, 0)
+    let bar = ProgressBar::hidden();
+    report(directory, &Walk::new(directory, None, None, &bar), tail, 0, 0)
 }
 
 /// Follows the log to its end; how it ends, and how many prepared segments are behind.
@@ -188,7 +251,7 @@ fn report(
     unused: u64,
     unfinished: usize,
 ) -> Report {
-    let totals = &walk.totals;
+    let totals = walk.totals();
     Report {
         directory: directory.display(),
         ok: !matches!(tail, Tail::Damaged { .. }),

@@ -41,7 +41,7 @@ fn kills_break_no_promise_and_say_what_they_cannot_show() {
 
     fs::write(dir.join("something"), "").unwrap();
     let again = quipu(&["crash", "kill", "--kills", "1", "--dir", text(&dir)]);
-    assert_eq!(again.code, 1);
+    assert_eq!(again.code, 2);
     assert!(again.err.contains("is not empty"), "{}", again.err);
 }
 

@@ -21,7 +21,7 @@ fn a_demo_in_a_directory_of_its_own_keeps_its_log() {
     }
     assert!(fine(&["verify", text(&dir)]).starts_with("ok: "));
     let again = quipu(&["demo", "--rounds", "1", "--dir", text(&dir)]);
-    assert_eq!(again.code, 1);
+    assert_eq!(again.code, 2);
     assert!(again.err.contains("is not empty"), "{}", again.err);
 }
 

@@ -20,6 +20,7 @@
 //! | [`body`] | the stream table and the events of a batch, decoded |
 //! | [`encode`] | the same, encoded: by the caller, then completed by the writer |
 //! | [`scan`] | walking the frames of a segment, and the search for evidence behind a bad one |
+//! | [`search`] | finding a place among numbers that rise evenly |
 //! | [`sidecar`] | the index of a sealed segment, and the checkpoint of the streams: derived files |
 //!
 //! Promises, for any input:
@@ -45,6 +46,7 @@ pub mod ids;
 pub mod layout;
 pub mod named;
 pub mod scan;
+pub mod search;
 pub mod segment;
 pub mod sidecar;
 pub mod versions;

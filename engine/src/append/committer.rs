@@ -6,8 +6,10 @@
 //!
 //! Invariants:
 //! - A refusal changes nothing: not the index, not a position, not a byte on disk.
-//! - Index and checkpoints are changed right after a frame is stored and never before.
-//! - After a failed store nothing is stored any more: the latch is shut.
+//! - Index and checkpoints are changed right after a frame is stored or gathered, never before.
+//! - What is gathered is stored before anything is read of it, and before its group is published.
+//! - After a failed store nothing is stored any more: the latch is shut, and what index and
+//!   checkpoints have of batches that may not be there dies with the handle.
 
 use std::io;
 use std::sync::Arc;
@@ -96,6 +98,10 @@ impl Committer {
         self.latch.check().map_err(AppendError::Poisoned)?;
         let sync = batch.durability == Durability::Sync;
         let mut judged = Judged::of(&batch.preconditions, &self.index);
+        if !batch.queries.is_empty() {
+            // They are asked of what is stored.
+            self.flush(group).map_err(AppendError::Poisoned)?;
+        }
         self.judge_queries(&mut batch.queries, &mut judged)?;
         self.judge_checkpoints(batch.encoded.as_ref(), &mut judged);
         if sync {
@@ -104,6 +110,10 @@ impl Committer {
         }
         let has_matched = batch.queries.iter().any(|query| query.found.is_some());
         if has_matched || !judged.failed.is_empty() || !judged.refused.is_empty() {
+            if batch.event_ids.is_some() {
+                // The original may be among what has been gathered.
+                self.flush(group).map_err(AppendError::Poisoned)?;
+            }
             if let Some(original) = self.replay(&mut batch, &judged.refused) {
                 if sync {
                     let count = batch.encoded.as_ref().map_or(0, EncodedBatch::event_count);
@@ -132,7 +142,7 @@ impl Committer {
         let (synced, settled) = self.durable();
         group.touch(&self.active);
         self.active
-            .append_batch(&mut encoded, time, synced, settled)
+            .append_batch(&mut encoded, time, (synced, settled), group.gathers)
             .map_err(|error| self.fail("write a batch to", error, group))?;
         self.is_unwitnessed &= !settled;
         self.frames += 1;
@@ -148,6 +158,14 @@ impl Committer {
             committed_at: time,
             replayed: false,
         })
+    }
+
+    /// Stores what has been gathered, which must be done before the group is published.
+    pub(crate) fn flush(&mut self, group: &mut Group) -> Result<(), IoError> {
+        match self.active.flush() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.trip("write batches to", error, group)),
+        }
     }
 
     /// Stores a mark if the log on disk does not say yet how far it is durable.
@@ -365,11 +383,15 @@ impl Committer {
 
     /// Shuts the latch after a failed store.
     fn fail(&self, operation: &'static str, error: io::Error, group: &mut Group) -> AppendError {
+        AppendError::OutcomeUnknown(self.trip(operation, error, group))
+    }
+
+    fn trip(&self, operation: &'static str, error: io::Error, group: &mut Group) -> IoError {
         let cause = IoError::new(operation, self.active.segment().name(), error)
             .at(self.active.end().as_u64());
         let cause = self.latch.trip(cause);
         group.failure.get_or_insert_with(|| cause.clone());
-        AppendError::OutcomeUnknown(cause)
+        cause
     }
 }
 

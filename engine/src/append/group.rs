@@ -61,6 +61,9 @@ pub(crate) struct Group {
     pub(crate) touched: Vec<Touched>,
     /// The written end of the log behind the group.
     pub(crate) end: Reach,
+    /// Whether small frames are gathered: several batches are expected, and whoever publishes the
+    /// group has what was gathered stored before.
+    pub(crate) gathers: bool,
     /// The named checkpoints that its batches set, in their order.
     pub(crate) checkpoints: Vec<(Box<str>, Position)>,
     /// Whether a batch in it, or a caller, asks for a sync.

@@ -206,6 +206,31 @@ impl Pipeline {
         self.commit_alone(batch, committer, publisher)
     }
 
+    /// Commits batches on the caller's thread as one group. For logs without threads.
+    #[cfg(feature = "sim")]
+    pub(crate) fn together_in_place(&self, batches: Vec<PreparedBatch>) -> Vec<Answer> {
+        let mut committer = self.committer.lock();
+        let mut publisher = self.publisher.lock();
+        if self.closed.load(Ordering::SeqCst) {
+            return batches.iter().map(|_| Err(AppendError::Closed)).collect();
+        }
+        let committing = ShutUnlessDone::new(&self.latch);
+        let mut group = Group { gathers: true, ..Group::default() };
+        let now = self.environment.now();
+        let append = |batch| committer.append(batch, now, &mut group);
+        let staged: Vec<Staged> = batches.into_iter().map(append).collect();
+        // A failure is noted in the group.
+        let _ = committer.flush(&mut group);
+        group.end = committer.reach();
+        drop(committer);
+        let (nobody, durable) = publisher.publish(group);
+        debug_assert!(nobody.is_empty(), "those who wait are told here");
+        committing.done();
+        drop(publisher);
+        self.notifier.notify();
+        staged.into_iter().map(|staged| staged.told(&durable)).collect()
+    }
+
     /// Syncs on the caller's thread. For logs without threads.
     pub(crate) fn sync_in_place(&self) -> Answer {
         let committer = self.committer.lock();
@@ -270,7 +295,7 @@ impl Pipeline {
         let due = self.wait(&mut intake);
         let mut committer = self.committer.lock();
         let storing = ShutUnlessDone::new(&self.latch);
-        let mut group = Group::default();
+        let mut group = Group { gathers: true, ..Group::default() };
         let mut closing = None;
         match due {
             Due::Message(message) => {
@@ -288,6 +313,8 @@ impl Pipeline {
             // What has come while the group in front was being synced.
             closing = self.drain(&intake, &mut committer, &mut group);
         }
+        // A failure is noted in the group.
+        let _ = committer.flush(&mut group);
         group.end = committer.reach();
         group.needs_sync |= closing.is_some();
         if self.sync_due(&mut intake).is_some_and(|due| due <= Instant::now()) {

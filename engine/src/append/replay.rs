@@ -149,7 +149,7 @@ fn is_written(table: &StreamTable<'_>, stream: &str) -> bool {
 
 /// The batch's frame that holds the event at `position`.
 fn frame_holding(segment: &Segment, position: Position) -> Option<Frame<'_>> {
-    let mut offset = segment.before(position);
+    let mut offset = segment.before(position).offset;
     loop {
         let header = segment.header_at(offset).ok()??;
         if header.kind == FrameKind::Batch && position < header.end_position() {

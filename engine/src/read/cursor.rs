@@ -10,6 +10,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use quipu_format::sidecar::FramePlace;
 use quipu_format::{ByteOffset, FrameError, FrameFront, FrameHeader, FrameKind, Position};
 
 use super::snapshot::Snapshot;
@@ -23,6 +24,8 @@ pub(crate) struct Found<'a> {
     pub(crate) segment: &'a Arc<Segment>,
     pub(crate) offset: ByteOffset,
     front: FrameFront<'a>,
+    /// What the segment's index has for it, where it has been asked already.
+    indexed: Option<FramePlace>,
 }
 
 impl Found<'_> {
@@ -43,7 +46,7 @@ impl Found<'_> {
         let frame = checked.map_err(damaged)?;
         match verify {
             // A frame that is whole may be one that stood here before, in a tail that was cut off.
-            true => self.segment.check_sealed(&frame, self.offset),
+            true => self.segment.check_sealed(&frame, self.offset, self.indexed),
             false => Ok(()),
         }
     }
@@ -55,6 +58,8 @@ pub(crate) struct Place {
     segment: usize,
     /// `None`: they lead nowhere.
     offset: Option<ByteOffset>,
+    /// What the segment's index has in front of the position, where it was asked for the way.
+    indexed: Option<FramePlace>,
 }
 
 /// How many batches are looked for at once.
@@ -73,10 +78,11 @@ pub(crate) fn locate(
         let segment = set::holding(&snapshot.segments, position).unwrap_or_default();
         let start = snapshot.segments.get(segment).map(|at| {
             let start = at.before(position);
-            at.touch(start);
+            at.touch(start.offset);
             start
         });
-        *way = (position, Place { segment, offset: start });
+        let (offset, indexed) = (start.map(|at| at.offset), start.and_then(|at| at.indexed));
+        *way = (position, Place { segment, offset, indexed });
         under_way += 1;
     }
     let wanted = under_way;
@@ -87,7 +93,7 @@ pub(crate) fn locate(
             if *arrived {
                 continue;
             }
-            let Place { segment, offset } = place;
+            let Place { segment, offset, .. } = place;
             let at = offset.zip(snapshot.segments.get(*segment));
             let glance = at.and_then(|(offset, segment)| segment.glance_at(offset));
             match glance.zip(*offset) {
@@ -113,7 +119,7 @@ pub(crate) fn found_at<'a>(
         && let Ok(Some(front)) = segment.front_at(offset)
         && holds(front.header(), position)
     {
-        return Ok(Found { segment, offset, front });
+        return Ok(Found { segment, offset, front, indexed: place.indexed });
     }
     find_with_checksums(snapshot, position)
 }
@@ -148,7 +154,7 @@ fn find_with_checksums(snapshot: &Snapshot, position: Position) -> Result<Found<
         let damaged = |fault| segment.damaged(offset, position, fault);
         let front = segment.front_at(offset).map_err(damaged)?.ok_or_else(|| damaged(missing))?;
         if holds(front.header(), position) {
-            return Ok(Found { segment, offset, front });
+            return Ok(Found { segment, offset, front, indexed: None });
         }
         if front.header().first_position > position {
             return Err(damaged(missing));
@@ -296,7 +302,7 @@ fn after<'a>(
             return Ok(None);
         }
         if header.kind == FrameKind::Batch {
-            return Ok(Some((segment, Found { segment: at, offset, front })));
+            return Ok(Some((segment, Found { segment: at, offset, front, indexed: None })));
         }
         offset = offset.plus(u64::from(header.frame_bytes));
     }
@@ -341,7 +347,7 @@ fn before<'a>(
         }
         if header.kind == FrameKind::Batch {
             let is_behind = header.end_position() <= range.start;
-            let found = Found { segment: at, offset: start, front };
+            let found = Found { segment: at, offset: start, front, indexed: None };
             return Ok((!is_behind).then_some((segment, found)));
         }
         offset = start;

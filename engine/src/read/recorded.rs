@@ -98,7 +98,7 @@ impl RecordedEvent {
     pub(crate) fn not_of(&self, version: Version) -> ReadError {
         let fault = FrameError::Field { field: "stream version", found: version.as_u64() };
         let (segment, base) = (self.batch.segment(), self.batch.first_position());
-        segment.damaged(segment.before(base), base, fault)
+        segment.damaged(segment.before(base).offset, base, fault)
     }
 
     /// The event in place: outlined once before this was made, and what is mapped does not change.

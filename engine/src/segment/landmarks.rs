@@ -6,6 +6,7 @@
 //! Invariant: landmark n is final once `count` is above n; the writer stores it first and raises
 //! `count` with `Release`, readers load `count` with `Acquire`.
 
+use quipu_format::search::count_at_or_below;
 use quipu_format::{ByteOffset, Position, layout};
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -68,38 +69,13 @@ impl Landmarks {
     pub(crate) fn before(&self, position: Position) -> ByteOffset {
         let count = self.count.load(Ordering::Acquire);
         let noted = self.entries.get(..count).unwrap_or(&[]);
-        let at_or_before = search(noted, position.as_u64());
+        let at = |place: usize| noted.get(place).map_or(u64::MAX, Landmark::position);
+        let at_or_before = count_at_or_below(noted.len(), position.as_u64(), at);
         match at_or_before.checked_sub(1).and_then(|last| noted.get(last)) {
             Some(landmark) => ByteOffset::new(landmark.offset.load(Ordering::Relaxed)),
             None => ByteOffset::new(layout::segment::BYTES as u64),
         }
     }
-}
-
-/// How many of `noted` are at or before `position`.
-///
-/// Frames of one log are much of a length, so that the place can be guessed from the ends, and a
-/// wrong guess is left behind in steps that double: a search by halves alone would touch a dozen
-/// cache lines each time.
-fn search(noted: &[Landmark], position: u64) -> usize {
-    let at = |place: usize| noted.get(place).map_or(u64::MAX, Landmark::position);
-    let (Some(last), first) = (noted.len().checked_sub(1), at(0)) else { return 0 };
-    let Some(above) = position.checked_sub(first) else { return 0 };
-    let span = at(last).saturating_sub(first).max(1);
-    let guess = (above as f64 / span as f64 * last as f64) as usize;
-    // Of the places, `low` is at or before the position, and `high`, if there is one, behind it.
-    let (mut low, mut high, mut step) = (guess.min(last), noted.len(), 1);
-    while low > 0 && at(low) > position {
-        (high, low) = (low, low.saturating_sub(step));
-        step *= 2;
-    }
-    while low + step < high && at(low + step) <= position {
-        low += step;
-        step *= 2;
-    }
-    high = high.min(low + step);
-    let between = noted.get(low + 1..high).unwrap_or(&[]);
-    low + 1 + between.partition_point(|entry| entry.position() <= position)
 }
 
 impl Landmark {
@@ -127,36 +103,6 @@ mod tests {
         assert_eq!(before(19), start);
         assert_eq!(before(20), start + STRIDE_BYTES);
         assert_eq!(before(u64::MAX), start + STRIDE_BYTES);
-    }
-
-    #[test]
-    fn the_search_finds_what_halving_finds_however_uneven_the_frames() {
-        let mut state = 1_u64;
-        for spread in [1, 3, 1000, 1 << 40] {
-            let mut position = 5;
-            let noted: Vec<Landmark> = (0..300)
-                .map(|_| {
-                    state =
-                        state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    position += 1 + (state >> 33) % spread;
-                    Landmark { position: position.into(), offset: 0.into() }
-                })
-                .collect();
-            for count in [0, 1, 2, 3, 299, 300] {
-                let noted = &noted[..count];
-                let near = noted
-                    .iter()
-                    .flat_map(|one| [one.position() - 1, one.position(), one.position() + 1]);
-                for position in near.chain([0, 4, u64::MAX]) {
-                    let halved = noted.partition_point(|one| one.position() <= position);
-                    assert_eq!(
-                        search(noted, position),
-                        halved,
-                        "{position} of {count}, spread {spread}"
-                    );
-                }
-            }
-        }
     }
 
     #[test]

@@ -43,6 +43,14 @@ enum Own {
     Indexed(Arc<SegmentIndex>),
 }
 
+/// Where the way to a position begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) offset: ByteOffset,
+    /// The frame that stands there, where the segment's index has said so.
+    pub(crate) indexed: Option<FramePlace>,
+}
+
 impl Segment {
     pub(crate) fn new(header: SegmentHeader, region: Arc<Region>, landmarks: Landmarks) -> Self {
         let salt = Salt::new(header.log_id, header.sequence);
@@ -85,14 +93,17 @@ impl Segment {
         &self.landmarks
     }
 
-    /// The offset of a frame from which walking forward meets the one that holds `position`.
-    pub(crate) fn before(&self, position: Position) -> ByteOffset {
+    /// A frame from which walking forward meets the one that holds `position`.
+    pub(crate) fn before(&self, position: Position) -> Start {
         if !self.passed_over {
-            return self.landmarks.before(position);
+            return Start { offset: self.landmarks.before(position), indexed: None };
         }
-        let own = self.attached();
-        let place = own.and_then(|own| own.frame_before(position).ok().flatten());
-        place.map_or(Self::FIRST_FRAME, |place| place.offset)
+        if let Some(own) = self.attached()
+            && let Ok(Some(place)) = own.frame_before(position)
+        {
+            return Start { offset: place.offset, indexed: Some(place) };
+        }
+        Start { offset: Self::FIRST_FRAME, indexed: None }
     }
 
     /// Notes that nothing is written to it any more.
@@ -217,11 +228,13 @@ impl Segment {
     }
 
     /// Whether a frame that verifies is the one that stood at `offset` when the segment was sealed:
-    /// asked of frames that nobody has followed since.
+    /// asked of frames that nobody has followed since. `indexed`: what [`Self::before`] has given on
+    /// the way here.
     pub(crate) fn check_sealed(
         &self,
         frame: &Frame<'_>,
         offset: ByteOffset,
+        indexed: Option<FramePlace>,
     ) -> Result<(), ReadError> {
         if !self.passed_over {
             return Ok(());
@@ -229,6 +242,9 @@ impl Segment {
         let first_position = frame.header.first_position;
         let checksum = frame.commit_checksum();
         let found = FramePlace { first_position, offset, checksum };
+        if indexed == Some(found) {
+            return Ok(());
+        }
         let place = match self.own_index(false)?.frame_before(first_position) {
             Ok(place) => place,
             // What cannot be read of the index is made again, from frames that follow to the seal.

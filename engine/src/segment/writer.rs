@@ -4,6 +4,7 @@
 //!
 //! Invariants:
 //! - Bytes are only ever appended; what is stored never changes.
+//! - Gathered frames are the log's end, not stored yet: nothing is stored that is behind them.
 //! - Behind every batch there is room for [`RESERVED_BYTES`]: a mark, a close frame and the seal.
 //! - `chain` is the state behind the last frame stored; every frame continues it.
 
@@ -39,10 +40,15 @@ pub(crate) struct ActiveSegment {
     /// `None` once the log is closed.
     writer: Option<RegionWriter>,
     mode: StoreMode,
+    /// Frames that are to be stored with one call.
+    gathered: Vec<u8>,
     chain: Chain,
     /// What the last frame was; `None` right behind the segment's header.
     last_control: Option<ControlKind>,
 }
+
+/// Longer frames are worth a call of their own; and no more than twice as much is ever gathered.
+const GATHERED_MAX: usize = 128 << 10;
 
 impl ActiveSegment {
     /// Goes on behind what recovery has accepted.
@@ -54,7 +60,8 @@ impl ActiveSegment {
         chain: Chain,
         last_control: Option<ControlKind>,
     ) -> Self {
-        Self { segment, file, writer: Some(writer), mode, chain, last_control }
+        let gathered = Vec::new();
+        Self { segment, file, writer: Some(writer), mode, gathered, chain, last_control }
     }
 
     /// Stores the header of a segment that was prepared, which makes it the active one.
@@ -68,7 +75,7 @@ impl ActiveSegment {
         let landmarks = super::landmarks::Landmarks::new(header.capacity);
         let segment = Arc::new(Segment::new(*header, region, landmarks));
         let chain = Chain::at_start_of(header);
-        Ok(Self { segment, file, writer: Some(writer), mode, chain, last_control: None })
+        Ok(Self::resume(segment, file, writer, mode, chain, None))
     }
 
     /// As readers see it.
@@ -105,7 +112,7 @@ impl ActiveSegment {
 
     /// Where the next frame goes.
     pub(crate) fn end(&self) -> ByteOffset {
-        ByteOffset::new(self.segment.region().written())
+        ByteOffset::new(self.segment.region().written() + self.gathered.len() as u64)
     }
 
     /// Whether a batch of so many bytes still fits.
@@ -118,15 +125,16 @@ impl ActiveSegment {
         2 * layout::CONTROL_FRAME_BYTES as u64 <= self.room()
     }
 
-    /// Completes a batch and stores it. The streams' first versions have been noted in it.
+    /// Completes a batch and stores it, or, with `gather`, may leave that to [`Self::flush`]. The
+    /// streams' first versions have been noted in it.
     ///
     /// After an error some of its bytes may be there: nothing may be stored behind them.
     pub(crate) fn append_batch(
         &mut self,
         batch: &mut EncodedBatch,
         time: CommitTime,
-        synced_position: Position,
-        settled: bool,
+        (synced_position, settled): (Position, bool),
+        gather: bool,
     ) -> io::Result<()> {
         let (offset, position) = (self.end(), self.chain.position);
         let fields = CommitFields {
@@ -138,7 +146,7 @@ impl ActiveSegment {
             previous: self.chain.previous,
         };
         let checksum = batch.commit(&fields, self.segment.salt());
-        self.store(&batch.parts())?;
+        self.store(&batch.parts(), gather)?;
         if batch.event_count() > 0 {
             self.segment.landmarks().note(position, offset);
         }
@@ -167,7 +175,7 @@ impl ActiveSegment {
             previous: self.chain.previous,
         };
         let (bytes, checksum) = control_frame(kind, fields, self.segment.salt(), self.end());
-        self.store(&[&bytes])?;
+        self.store(&[&bytes], false)?;
         self.chain = Chain { previous: checksum, time, synced_position, ..self.chain };
         self.last_control = Some(kind);
         Ok(())
@@ -179,7 +187,33 @@ impl ActiveSegment {
         self.writer = None;
     }
 
-    fn store(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+    /// Stores what has been gathered.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let gathered = std::mem::take(&mut self.gathered);
+        self.append(&[&gathered])?;
+        self.gathered = gathered;
+        self.gathered.clear();
+        Ok(())
+    }
+
+    fn store(&mut self, parts: &[&[u8]], gather: bool) -> io::Result<()> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        // Where all is copied, it is copied to where it belongs.
+        if !gather || length > GATHERED_MAX || self.mode == StoreMode::Mapped {
+            self.flush()?;
+            return self.append(parts);
+        }
+        parts.iter().for_each(|part| self.gathered.extend_from_slice(part));
+        match self.gathered.len() > GATHERED_MAX {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    fn append(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         match &mut self.writer {
             Some(writer) => self.file.append(writer, parts, self.mode),
             None => Err(io::Error::other("the log is closed")),
@@ -187,7 +221,8 @@ impl ActiveSegment {
     }
 
     fn room(&self) -> u64 {
-        self.writer.as_ref().map_or(0, RegionWriter::room)
+        let room = self.writer.as_ref().map_or(0, RegionWriter::room);
+        room.saturating_sub(self.gathered.len() as u64)
     }
 }
 

@@ -247,11 +247,21 @@ impl<'a> AtRest<'a> {
         }
         let expected = expectation((&self.image, &self.items), &after, self.model);
         let is_unreadable = defects.iter().any(|defect| defect.unreadable().is_some());
-        // What it may make of the last segment, which is read, whatever has become of the others.
+        // What it may make of those that are read, the last one and those without an index yet,
+        // whatever has become of the others.
         let last = self.items.last().map_or("", |last| &last.file);
-        let sealed_are_whole = after.with_files_of(&self.image, |name| name < last);
-        let of_last = expectation((&self.image, &self.items), &sealed_are_whole, self.model);
-        if expected.is_old_state || of_last.is_old_state {
+        let has_index = |name: &str| {
+            let index = name.strip_suffix(".seg").map(|number| format!("{number}.idx"));
+            index.is_some_and(|index| after.files().contains_key(&index))
+        };
+        let seen = |passed_over: &dyn Fn(&str) -> bool| {
+            let with_those_whole = after.with_files_of(&self.image, |name| passed_over(name));
+            expectation((&self.image, &self.items), &with_those_whole, self.model)
+        };
+        let of_last = seen(&|name| name < last);
+        let of_unindexed = seen(&|name| name < last && has_index(name));
+        let all_seen = [&expected, &of_last, &of_unindexed];
+        if all_seen.iter().any(|expected| expected.is_old_state) {
             return Ok(());
         }
         let log = match Log::open_simulated(disk, self.options.clone().verify_on_open(false)) {
@@ -273,13 +283,13 @@ impl<'a> AtRest<'a> {
         let kept = self.items.iter().filter(|item| item.kind.is_committed()).count();
         let all = dropped + kept;
         let is_right = match found.is_all {
-            // What is gone was no batch, or what is gone of the last segment could be taken for the
-            // end of the log.
+            // What is gone was no batch, or what is gone of those that are read could be taken for
+            // the end of the log.
             true => {
-                found.committed == all
-                    || [&expected, &of_last]
-                        .iter()
-                        .any(|expected| !expected.is_damage && found.committed == expected.batches)
+                let may_end = |expected: &&Expectation| {
+                    !expected.is_damage && found.committed == expected.batches
+                };
+                found.committed == all || all_seen.iter().any(may_end)
             }
             // Without its index a segment that is damaged anywhere proves nothing of itself.
             false => {
@@ -297,7 +307,9 @@ impl<'a> AtRest<'a> {
         };
         match is_right {
             true => Ok(()),
-            false => Err(Violation::Damage(format!("{found:?} of {all} batches, {expected:?}"))),
+            false => Err(Violation::Damage(format!(
+                "{found:?} of {all} batches, {expected:?}; of those read {of_unindexed:?}"
+            ))),
         }
     }
 

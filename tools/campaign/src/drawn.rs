@@ -7,8 +7,8 @@ use quipu::{Durability, Preparation, StoreMode};
 
 use crate::draw::Draw;
 use crate::script::{
-    CHECKPOINTS, Draft, DraftEvent, End, Expectation, Life, Mishap, Misuse, Rise, STREAMS, Script,
-    Step,
+    CHECKPOINTS, Draft, DraftEvent, End, Expectation, Life, Mishap, Misuse, Part, Rise, STREAMS,
+    Script, Step,
 };
 use crate::sought::{Since, Sought, Traits};
 
@@ -95,7 +95,22 @@ impl Step {
                 Misuse::Option,
             ])),
             7 | 8 => Self::Append(Draft::checkpoints(draw)),
+            9..13 => {
+                let count = draw.between(2, GROUP_MAX);
+                Self::Together((0..count).map(|_| Part::draw(draw)).collect())
+            }
             _ => Self::Append(Draft::draw(draw)),
+        }
+    }
+}
+
+impl Part {
+    fn draw(draw: &mut impl Draw) -> Self {
+        match draw.below(12) {
+            0 | 1 => Self::Again(draw.below(4) as u8),
+            2 => Self::New(Draft::check(draw)),
+            3 => Self::New(Draft::checkpoints(draw)),
+            _ => Self::New(Draft::draw(draw)),
         }
     }
 }
@@ -198,6 +213,9 @@ fn draw_stream(draw: &mut impl Draw) -> u8 {
 fn draw_durability(draw: &mut impl Draw) -> Durability {
     *draw.choose(&[Durability::Sync, Durability::Buffered])
 }
+
+/// Batches of one group, at most.
+const GROUP_MAX: u64 = 5;
 
 /// Lives of one script, at most.
 const LIVES_MAX: u64 = 3;

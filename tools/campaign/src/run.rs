@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use quipu::sim::{SimDisk, Survivors};
 use quipu::{
-    AppendError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options, Position,
-    TruncateError, Version,
+    AppendError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options, Outcome,
+    Position, TruncateError, Version,
 };
 
 use crate::calls::{Call, Names, Watcher};
@@ -17,7 +17,7 @@ use crate::explore::Explorer;
 use crate::image::Image;
 use crate::model::{Begin, Model, Submission, Submitted};
 use crate::readers::Readers;
-use crate::script::{Draft, End, Expectation, Life, Misuse, Rise, Script, Step};
+use crate::script::{Draft, End, Expectation, Life, Misuse, Part, Rise, Script, Step};
 use crate::sought::{Since, Sought, Traits};
 use crate::survivors::{describe, sample};
 use crate::told::Told;
@@ -230,18 +230,16 @@ impl<'a> Runner<'a> {
     fn step(&mut self, log: &Log, step: &Step, options: &Options) -> Result<(), Found> {
         match step {
             Step::Append(draft) => {
-                let submission = self.submission(draft);
-                if submission.idempotent {
-                    self.repeated.push(submission.clone());
-                }
+                let submission = self.new_submission(draft);
                 self.append(log, &submission, options)
             }
-            Step::Again(which) => {
-                let place = usize::from(*which) % self.repeated.len().max(1);
-                match self.repeated.get(place).cloned() {
-                    Some(submission) => self.append(log, &submission, options),
-                    None => Ok(()),
-                }
+            Step::Again(which) => match self.repeated(*which) {
+                Some(submission) => self.append(log, &submission, options),
+                None => Ok(()),
+            },
+            Step::Together(parts) => {
+                let submissions = self.planned(parts);
+                self.append_together(log, &submissions, options)
             }
             Step::Sync => {
                 let answer = log.sync();
@@ -327,6 +325,41 @@ impl<'a> Runner<'a> {
             Err(_) => {}
         }
         Ok(())
+    }
+
+    fn append_together(
+        &mut self,
+        log: &Log,
+        submissions: &[Submission],
+        options: &Options,
+    ) -> Result<(), Found> {
+        let before = log.synced_end();
+        let answers = log.append_together(submissions.iter().map(Submission::batch));
+        if answers.len() != submissions.len() {
+            let told = format!("{} of {} are told", answers.len(), submissions.len());
+            return Err(Violation::Answer(told).into());
+        }
+        let told = submissions.iter().zip(&answers);
+        // Any of them may be there, with all those in front.
+        let mut in_flight = self.model.clone();
+        for (submission, answer) in told.clone() {
+            let may_be_there =
+                answer.as_ref().err().is_none_or(|error| error.outcome() == Outcome::Unknown);
+            if may_be_there {
+                in_flight = in_flight.with_in_flight(submission);
+            }
+        }
+        self.explore(&in_flight, options)?;
+        for (number, (submission, answer)) in told.enumerate() {
+            if let Err(error) = answer {
+                self.explorer.tally.coverage.not_acknowledged(error);
+            }
+            self.model
+                .answered(submission, answer)
+                .map_err(|violation| Found::from(violation).within(format!("in part {number}")))?;
+        }
+        let answers = submissions.iter().zip(&answers);
+        Ok(self.told.answered_together(log, before, answers)?)
     }
 
     fn misuse(&mut self, log: &Log, misuse: Misuse) -> Result<(), Found> {
@@ -437,6 +470,38 @@ impl<'a> Runner<'a> {
             .preparation(self.script.preparation)
             // Nobody waits in it here, and a long one takes time to make.
             .queue_batches_max(1)
+    }
+
+    /// An idempotent batch of before, counted round.
+    fn repeated(&self, which: u8) -> Option<Submission> {
+        self.repeated.get(usize::from(which) % self.repeated.len().max(1)).cloned()
+    }
+
+    /// Makes a group's parts batches, each given that those in front are there.
+    fn planned(&mut self, parts: &[Part]) -> Vec<Submission> {
+        let before = self.model.clone();
+        let mut planned = Vec::new();
+        for part in parts {
+            let submission = match part {
+                Part::New(draft) => Some(self.new_submission(draft)),
+                Part::Again(which) => self.repeated(*which),
+            };
+            if let Some(submission) = submission {
+                self.model = self.model.with_in_flight(&submission);
+                planned.push(submission);
+            }
+        }
+        self.model = before;
+        planned
+    }
+
+    /// Makes a draft a batch, and keeps it if it may be repeated.
+    fn new_submission(&mut self, draft: &Draft) -> Submission {
+        let submission = self.submission(draft);
+        if submission.idempotent {
+            self.repeated.push(submission.clone());
+        }
+        submission
     }
 
     /// Makes a draft a batch, given what is there.

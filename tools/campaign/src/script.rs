@@ -67,6 +67,8 @@ pub enum Step {
     Append(Draft),
     /// Appends an idempotent batch again, the n-th of those so far, counted round.
     Again(u8),
+    /// Appends batches as one group.
+    Together(Vec<Part>),
     /// Makes everything durable.
     Sync,
     /// Lets the log be quiet for long enough.
@@ -77,6 +79,15 @@ pub enum Step {
     Room(Option<u8>),
     /// Does what is not allowed.
     Misuse(Misuse),
+}
+
+/// One batch of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// A new one.
+    New(Draft),
+    /// An idempotent batch once more, as [`Step::Again`]; it may be one of this very group.
+    Again(u8),
 }
 
 /// What no caller should do.
@@ -253,12 +264,25 @@ impl fmt::Display for Step {
         match self {
             Self::Append(draft) => write!(f, "{draft}"),
             Self::Again(which) => write!(f, "append idempotent batch {which} again"),
+            Self::Together(parts) => {
+                f.write_str("in one group:")?;
+                parts.iter().try_for_each(|part| write!(f, "\n      - {part}"))
+            }
             Self::Sync => f.write_str("sync"),
             Self::Quiet => f.write_str("be quiet"),
             Self::Truncate(events) => write!(f, "drop all but the last {events} events"),
             Self::Room(Some(pages)) => write!(f, "room on the disk for {pages} pages more"),
             Self::Room(None) => f.write_str("room on the disk for everything"),
             Self::Misuse(misuse) => write!(f, "misuse: {misuse:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New(draft) => write!(f, "{draft}"),
+            Self::Again(which) => write!(f, "append idempotent batch {which} again"),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use quipu::Durability;
 
-use crate::script::{Draft, Life, Script, Step};
+use crate::script::{Draft, Life, Part, Script, Step};
 use crate::sought::Traits;
 
 /// The smallest script that it comes to for which `fails` still gives something, and that.
@@ -68,17 +68,41 @@ fn smaller_lives(life: &Life) -> Vec<Life> {
         found.push(less);
     }
     for (place, step) in life.steps.iter().enumerate() {
-        let Step::Append(draft) = step else { continue };
-        found.extend(smaller_drafts(draft).into_iter().map(|draft| {
+        found.extend(smaller_steps(step).into_iter().map(|step| {
             let mut less = life.clone();
             if let Some(target) = less.steps.get_mut(place) {
-                *target = Step::Append(draft);
+                *target = step;
             }
             less
         }));
     }
     if life.segment_pages > 2 {
         found.push(Life { segment_pages: 2, ..life.clone() });
+    }
+    found
+}
+
+fn smaller_steps(step: &Step) -> Vec<Step> {
+    let parts = match step {
+        Step::Append(draft) => {
+            return smaller_drafts(draft).into_iter().map(Step::Append).collect();
+        }
+        Step::Together(parts) => parts,
+        _ => return Vec::new(),
+    };
+    let mut found = Vec::new();
+    for (place, part) in parts.iter().enumerate() {
+        let mut fewer = parts.clone();
+        fewer.remove(place);
+        found.push(Step::Together(fewer));
+        let Part::New(draft) = part else { continue };
+        found.extend(smaller_drafts(draft).into_iter().map(|draft| {
+            let mut less = parts.clone();
+            if let Some(target) = less.get_mut(place) {
+                *target = Part::New(draft);
+            }
+            Step::Together(less)
+        }));
     }
     found
 }

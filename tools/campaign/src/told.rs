@@ -70,6 +70,28 @@ impl Told {
         Ok(())
     }
 
+    /// A group was answered; `before` it, so much was durable.
+    ///
+    /// # Errors
+    /// What cannot be so.
+    pub fn answered_together<'a>(
+        &mut self,
+        log: &Log,
+        before: Position,
+        answers: impl Iterator<Item = (&'a Submission, &'a Result<Receipt, AppendError>)>,
+    ) -> Result<(), Violation> {
+        // A failure shuts the log for those in front too, of whom it is not known what came of them.
+        let was_shut = self.is_shut;
+        let mut is_shut = was_shut;
+        for (submission, answer) in answers {
+            self.is_shut = was_shut;
+            self.answered(log, before, submission, answer)?;
+            is_shut |= self.is_shut;
+        }
+        self.is_shut = is_shut;
+        Ok(())
+    }
+
     /// A sync was answered.
     ///
     /// # Errors

@@ -2,13 +2,15 @@
 //!
 //! Owns: the command. May call: the campaign crate, which does all of it.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
 use quipu_campaign::exhaust::Exhaustion;
+use serde_json::json;
 
 use super::sim::{cores, show};
+use super::summary::{print_json, tallied, text_unless};
 use crate::number::grouped;
 use crate::outcome::Outcome;
 
@@ -21,6 +23,9 @@ pub struct Request {
     /// Threads; as many as there are cores, if it is not given.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// What was found as JSON, at the end.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Tries everything, and says what was found.
@@ -29,7 +34,7 @@ pub struct Request {
 /// Output that cannot be written.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let threads = request.threads.unwrap_or_else(cores);
-    let mut out = io::stdout().lock();
+    let mut out = text_unless(request.json);
     let bar = ProgressBar::new_spinner();
     let started = Instant::now();
     let tried = Exhaustion { threads, every: request.every }
@@ -38,12 +43,19 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     match tried {
         Ok(tally) => {
             show(&tally, started.elapsed(), &mut out)?;
+            if request.json {
+                print_json(&[tallied(&tally, started.elapsed())])?;
+            }
             Ok(Outcome::Fine)
         }
         Err(failed) => {
             let (_, found, tally) = *failed;
             writeln!(out, "A promise was broken after {} states:", grouped(tally.states))?;
             writeln!(out, "{found}")?;
+            if request.json {
+                let broken = json!({ "broken": found.to_string() });
+                print_json(&[tallied(&tally, started.elapsed()), broken])?;
+            }
             Ok(Outcome::Wrong)
         }
     }

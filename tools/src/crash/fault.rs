@@ -22,11 +22,14 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use serde_json::{Value, json};
+
 use crate::interrupt;
 use crate::number::{counted, grouped};
 use crate::outcome::Outcome;
 
 use super::place::Place;
+use super::summary::{print_json, text_unless};
 
 /// How the faults are to go.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,6 +49,9 @@ pub struct Request {
     /// Where the logs are, in a directory that is empty or missing; else in a temporary one.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// What was found as JSON, at the end.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A part of the campaign.
@@ -65,10 +71,10 @@ pub enum Part {
 /// What kept promises from being tested. A broken one is said, and is the outcome.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let seed = request.seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("Seed {seed}.");
     let place = Place::new("quipu-fault-", request.dir.as_deref())?;
+    writeln!(text_unless(request.json), "Seed {seed}.")?;
     let started = Instant::now();
-    let mut report = Report::new(seed)?;
+    let mut report = Report::new(seed, request.json)?;
     let wanted = |part| request.parts.is_empty() || request.parts.contains(&part);
     if wanted(Part::Full) {
         full::run(&place, &mut report)?;
@@ -82,18 +88,27 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         #[cfg(not(target_arch = "x86_64"))]
         report.case("each system call", Ok(Case::Skipped("only on x86-64".to_owned())))?;
     }
-    println!(
+    let mut out = text_unless(request.json);
+    writeln!(
+        out,
         "{} held, {} broken, {} skipped, in {:.1} s.",
         counted(report.held, "case", "cases"),
         grouped(report.broken),
         grouped(report.skipped),
         started.elapsed().as_secs_f64()
-    );
+    )?;
+    let mut kept = None;
     if report.broken > 0 {
-        println!("Seed {seed}; what the broken cases left is in {}.", place.keep().display());
-        return Ok(Outcome::Wrong);
+        let place = place.keep();
+        writeln!(out, "Seed {seed}; what the broken cases left is in {}.", place.display())?;
+        kept = Some(place);
     }
-    Ok(Outcome::Fine)
+    if request.json {
+        let Report { held, broken, skipped, cases, .. } = &report;
+        let counts = json!({ "held": held, "broken": broken, "skipped": skipped });
+        print_json(&[json!({ "seed": seed, "cases": cases, "left_in": kept }), counts])?;
+    }
+    Ok(if report.broken > 0 { Outcome::Wrong } else { Outcome::Fine })
 }
 
 /// Says and counts what became of each case.
@@ -101,6 +116,9 @@ struct Report {
     interrupted: std::sync::Arc<std::sync::atomic::AtomicBool>,
     /// What a part draws from.
     random: fastrand::Rng,
+    json: bool,
+    /// What was said of each, for JSON.
+    cases: Vec<Value>,
     held: u64,
     broken: u64,
     skipped: u64,
@@ -115,9 +133,15 @@ enum Case {
 }
 
 impl Report {
-    fn new(seed: u64) -> anyhow::Result<Self> {
+    fn new(seed: u64, json: bool) -> anyhow::Result<Self> {
         let (interrupted, random) = (interrupt::flag()?, fastrand::Rng::with_seed(seed));
-        Ok(Self { interrupted, random, held: 0, broken: 0, skipped: 0 })
+        let cases = Vec::new();
+        Ok(Self { interrupted, random, json, cases, held: 0, broken: 0, skipped: 0 })
+    }
+
+    /// Says what the next cases are about.
+    fn head(&self, text: &str) -> io::Result<()> {
+        writeln!(text_unless(self.json), "{text}")
     }
 
     /// Takes down one case: a broken promise does not keep the others from being tested.
@@ -138,7 +162,10 @@ impl Report {
                 format!("BROKEN: {error:#}")
             }
         };
-        writeln!(io::stdout().lock(), "  {name}: {text}")?;
+        writeln!(text_unless(self.json), "  {name}: {text}")?;
+        if self.json {
+            self.cases.push(json!({ "case": name, "became": text }));
+        }
         Ok(())
     }
 }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use crate::demo::campaign::{Campaign, Plan, Round};
 use crate::interrupt;
@@ -22,7 +24,8 @@ use crate::outcome::Outcome;
 use crate::verify;
 
 use super::place::Place;
-use super::progress;
+use super::summary::{print_json, text_unless};
+use crate::progress;
 
 /// How the kills are to go.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,6 +43,9 @@ pub struct Request {
     /// Where the logs are, in a directory that is empty or missing; else in a temporary one.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// What was found as JSON, at the end.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Kills of one log.
@@ -54,7 +60,8 @@ const LIFE: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from
 /// A broken promise, with the directory that shows it, or what kept it from being looked for.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let seed = request.seed.unwrap_or_else(|| fastrand::u64(..));
-    let mut out = io::stdout().lock();
+    let place = Place::new("quipu-kill-", request.dir.as_deref())?;
+    let mut out = text_unless(request.json);
     writeln!(
         out,
         "Seed {seed}. {} of a process that writes with {}.\n\
@@ -63,10 +70,9 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         counted(u64::from(request.kills), "kill", "kills"),
         counted(u64::from(request.threads), "thread", "threads"),
     )?;
-    let place = Place::new("quipu-kill-", request.dir.as_deref())?;
     let mut sum = Sum::default();
     let started = Instant::now();
-    let bar = progress::bar(u64::from(request.kills), "kills");
+    let bar = progress::counted(u64::from(request.kills), "kills");
     let held = hold(request, seed, &place, &mut sum, &bar);
     bar.finish_and_clear();
     if let Err(error) = held {
@@ -76,6 +82,10 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         return Err(error.context(format!("seed {seed}, all of it is in {}", kept.display())));
     }
     sum.show(started.elapsed(), &mut out)?;
+    if request.json {
+        let seconds = started.elapsed().as_secs_f64();
+        print_json(&[serde_json::to_value(&sum)?, json!({ "seed": seed, "seconds": seconds })])?;
+    }
     Ok(Outcome::Fine)
 }
 
@@ -121,7 +131,7 @@ fn hold(
 }
 
 /// What all rounds came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 struct Sum {
     kills: u64,
     kills_before_first: u64,
@@ -133,7 +143,12 @@ struct Sum {
     unacknowledged: u64,
     refused: u64,
     bytes_cut: u64,
+    #[serde(rename = "reopening_max_us", serialize_with = "micros")]
     reopening_max: Duration,
+}
+
+fn micros<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
 impl Sum {

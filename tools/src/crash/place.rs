@@ -6,8 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tempfile::TempDir;
+
+use crate::outcome::Misuse;
 
 /// A directory of a campaign's own.
 #[derive(Debug)]
@@ -28,7 +30,9 @@ impl Place {
         let cannot = || format!("cannot use {}", given.display());
         fs::create_dir_all(given).with_context(cannot)?;
         if fs::read_dir(given).with_context(cannot)?.next().is_some() {
-            bail!("{} is not empty; the campaign needs a directory of its own", given.display());
+            let given = given.display();
+            let needs = "the campaign needs a directory of its own";
+            return Err(Misuse::new(format!("{given} is not empty; {needs}")));
         }
         Ok(Self { path: fs::canonicalize(given).with_context(cannot)?, temporary: None })
     }

@@ -10,9 +10,12 @@ use quipu_campaign::campaign::{Campaign, Failure, script_of};
 use quipu_campaign::coverage::{EXPECTED, SEEDS_FOR_ALL_ROWS};
 use quipu_campaign::effort::Effort;
 use quipu_campaign::tally::Tally;
+use serde_json::json;
 
 use crate::number::{counted, grouped};
 use crate::outcome::Outcome;
+
+use super::summary::{print_json, tallied, text_unless};
 
 /// How much is to be tried.
 #[derive(Debug, Clone, clap::Args)]
@@ -30,6 +33,9 @@ pub struct Request {
     /// Threads; as many as there are cores, if it is not given.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// What was found as JSON, at the end.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Tries, counts, and says what was found.
@@ -37,11 +43,11 @@ pub struct Request {
 /// # Errors
 /// Output that cannot be written.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
-    let Request { seeds, seed, states, threads } = *request;
+    let Request { seeds, seed, states, threads, json } = *request;
     // Half of the range: what comes behind the first seed does not run over.
     let first_seed = seed.unwrap_or_else(|| fastrand::u64(..1 << 48));
     let threads = threads.unwrap_or_else(cores);
-    let mut out = io::stdout().lock();
+    let mut out = text_unless(json);
     writeln!(
         out,
         "Seed {first_seed}, {} on {}.",
@@ -64,10 +70,23 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     match tried {
         Ok(tally) => {
             show(&tally, started.elapsed(), &mut out)?;
-            missing(&tally, &mut out)
+            let outcome = missing(&tally, &mut out)?;
+            if json {
+                let never_met = tally.coverage.missing(EXPECTED);
+                let never_met: Vec<_> = never_met.iter().map(ToString::to_string).collect();
+                let more = json!({ "seed": first_seed, "never_met": never_met });
+                print_json(&[tallied(&tally, started.elapsed()), more])?;
+            }
+            Ok(outcome)
         }
         Err(failure) => {
             show_failure(&failure, &mut out)?;
+            if json {
+                let Failure { seed, script, found, tally } = &*failure;
+                let more = json!({ "broken": found.to_string(), "script": script.to_string() });
+                let tallied = tallied(tally, started.elapsed());
+                print_json(&[tallied, json!({ "seed": seed }), more])?;
+            }
             Ok(Outcome::Wrong)
         }
     }

@@ -2,15 +2,17 @@
 //!
 //! Owns: the command. May call: the campaign crate, which does all of it.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
 use quipu_campaign::sites::SiteCampaign;
+use serde_json::json;
 
 use super::sim::cores;
+use super::summary::{print_json, tallied, text_unless};
 use crate::number::grouped;
 use crate::outcome::Outcome;
 
@@ -32,6 +34,9 @@ pub struct Request {
     /// Threads; as many as there are cores, if it is not given.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// What was found as JSON, at the end.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Fails each place, and shows what came of it.
@@ -39,10 +44,10 @@ pub struct Request {
 /// # Errors
 /// Output that cannot be written.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
-    let Request { table, seed, scripts, calls, threads } = request;
+    let Request { table, seed, scripts, calls, threads, json } = request;
     let threads = threads.unwrap_or_else(cores);
     let (seed, scripts, calls_each) = (*seed, *scripts, *calls);
-    let mut out = io::stdout().lock();
+    let mut out = text_unless(*json);
     writeln!(out, "Seed {seed}, {} scripts.", grouped(scripts))?;
     let bar = ProgressBar::new_spinner();
     let started = Instant::now();
@@ -55,6 +60,10 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
             let (_, found, tally) = *failed;
             writeln!(out, "A promise was broken after {} runs:", grouped(tally.scripts))?;
             writeln!(out, "{found}")?;
+            if *json {
+                let broken = json!({ "seed": seed, "broken": found.to_string() });
+                print_json(&[tallied(&tally, started.elapsed()), broken])?;
+            }
             return Ok(Outcome::Wrong);
         }
     };
@@ -71,5 +80,10 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         grouped(tally.states),
         started.elapsed().as_secs_f64()
     )?;
+    if *json {
+        let sites = json!({ "places": outcomes.sites().len(), "runs": outcomes.runs() });
+        let tallied = tallied(&tally, started.elapsed());
+        print_json(&[tallied, json!({ "seed": seed }), sites])?;
+    }
     Ok(Outcome::Fine)
 }

@@ -4,8 +4,7 @@
 //! the parent reads is what a caller had been promised.
 
 use std::io::{self, Write};
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, bail};
@@ -13,15 +12,30 @@ use quipu::{AppendError, Log};
 
 use super::message::{Acknowledgement, Message};
 use super::workload::{Order, OrderId};
+use crate::outcome::Outcome;
 use crate::variant::Variant;
 
-/// Appends to the log in `directory` until the process is killed, or nobody listens any more.
-pub fn run(
-    directory: &Path,
+/// What the writer is to do.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Request {
+    /// The log's directory.
+    #[arg(long = "dir", value_name = "DIR")]
+    directory: PathBuf,
+    #[arg(long)]
     round: u32,
+    #[arg(long)]
     threads: u32,
-    variant: &Variant,
-) -> anyhow::Result<ExitCode> {
+    #[command(flatten)]
+    variant: Variant,
+}
+
+/// Appends until the process is killed, or nobody listens any more.
+///
+/// # Errors
+/// What the log answers.
+pub fn run(request: &Request) -> anyhow::Result<Outcome> {
+    let Request { directory, round, threads, variant } = request;
+    let (round, threads) = (*round, *threads);
     let log = variant.options().open(directory)?;
     let place = |thread: u32| {
         let (log, variant) = (log.clone(), variant.clone());
@@ -34,7 +48,7 @@ pub fn run(
             Err(_) => bail!("a writing thread panicked"),
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Outcome::Fine)
 }
 
 fn place_orders(log: &Log, round: u32, thread: u32, variant: &Variant) -> anyhow::Result<()> {

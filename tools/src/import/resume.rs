@@ -6,7 +6,7 @@
 
 use quipu::{Batches, Log, ReadError};
 
-use super::line::Line;
+use crate::line::Line;
 
 /// Follows the log beside the lines.
 pub(super) struct Resume {

@@ -11,9 +11,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use quipu::{AppendError, Batch, Event, ExpectedVersion, Log, Position, Ticket};
+use quipu::{AppendError, Batch, ExpectedVersion, Log, Position, Ticket};
 
-use super::line::Line;
+use crate::line::Line;
 
 /// Batches under way at the most: enough for one sync to make many of them durable.
 const UNDER_WAY_BATCHES_MAX: usize = 2048;
@@ -68,8 +68,8 @@ impl<'a> Submitter<'a> {
 
     /// Submits a line. An error is that of the first line that was refused: this one or one before.
     pub(super) fn submit(&mut self, number: u64, line: &Line<'_>) -> Result<(), Refused> {
-        let mut batch = batch_of(line);
-        let chain = self.last.iter().find(|(stream, _)| !is_expected(line, stream));
+        let mut batch = line.add_to(Batch::new());
+        let chain = self.last.iter().find(|(stream, _)| !line.is_expected(stream));
         match chain {
             Some((stream, position)) if !self.under_way.is_empty() => {
                 batch = batch.expect(stream, ExpectedVersion::LastPosition(*position));
@@ -134,32 +134,4 @@ impl<'a> Submitter<'a> {
             }
         }
     }
-}
-
-fn batch_of(line: &Line<'_>) -> Batch {
-    let mut batch = Batch::new();
-    if let Some(time) = line.time {
-        batch = batch.committed_at(time);
-    }
-    for event in &line.events {
-        // "any" may stand beside another expectation for the same stream.
-        if let Some(expected) = event.expected.filter(|expected| *expected != ExpectedVersion::Any)
-        {
-            batch = batch.expect(&event.stream, expected);
-        }
-        let mut out =
-            Event::new(&*event.event_type, event.data.as_ref()).metadata(event.metadata.as_ref());
-        if let Some(id) = event.id {
-            out = out.id(id);
-        }
-        for tag in &event.tags {
-            out = out.tag(&**tag);
-        }
-        batch.push(&event.stream, &out);
-    }
-    batch
-}
-
-fn is_expected(line: &Line<'_>, stream: &str) -> bool {
-    line.events.iter().any(|event| event.expected.is_some() && event.stream == stream)
 }

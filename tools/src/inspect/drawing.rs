@@ -10,7 +10,7 @@ use quipu_format::{Body, Frame, FrameHeader, FrameKind, layout};
 use super::hex::dump;
 use super::walk::kind_of;
 use crate::number::{counted, grouped};
-use crate::read::printable;
+use crate::show::printable;
 use crate::time::rfc3339;
 
 /// A part of a frame, as offsets from the frame's start.

@@ -1,7 +1,9 @@
 //! What stands behind the place where the log stops verifying.
 //!
-//! Owns: [`look_behind`]. May call: directory, walk, the format's search for evidence. Decides nothing.
+//! Owns: [`look_behind`]. May call: directory, walk, the format's search for evidence. Decides
+//! nothing.
 
+use indicatif::ProgressBar;
 use quipu_format::{ByteOffset, Position, Salt, find_evidence, layout};
 
 use super::decide::{Behind, Sighting};
@@ -22,7 +24,8 @@ pub(super) fn look_behind(directory: &Directory, walk: &Walk<'_>) -> Result<Behi
         let is_first = later == sequence;
         let from = if is_first { offset } else { ByteOffset::ZERO };
         let activated = matches!(file.header, HeaderState::Activated(_));
-        // The first segment has its name before any other, and keeps it as long as there are others.
+        // The first segment has its name before any other, and keeps it as long as there are
+        // others.
         if !is_first && (activated || walk.is_at_start()) {
             behind.there_behind.get_or_insert_with(|| file.name.clone());
         }
@@ -35,7 +38,7 @@ pub(super) fn look_behind(directory: &Directory, walk: &Walk<'_>) -> Result<Behi
             behind.see(&file.name, ByteOffset::ZERO, header.synced_position);
         }
         let salt = log_id.map(|log_id| Salt::new(log_id, later));
-        let last_not_zero = behind.search(&mut file, from, salt)?;
+        let last_not_zero = behind.search(&mut file, from, salt, walk.bar())?;
         match last_not_zero {
             Some(last) => behind.bytes += last + 1 - from.as_u64(),
             None if from == ByteOffset::ZERO => behind.unused += 1,
@@ -56,6 +59,7 @@ impl Behind {
         file: &mut SegmentFile,
         from: ByteOffset,
         salt: Option<Salt>,
+        bar: &ProgressBar,
     ) -> Result<Option<u64>, VerifyError> {
         let mut last_not_zero = None;
         let mut at = from.as_u64();
@@ -67,7 +71,10 @@ impl Behind {
                 break;
             }
             let mut found = None;
-            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+            // Most of what was never written is seen to be zero at once: a sum has no early end.
+            let is_zero = bytes.iter().fold(0, |sum, byte| sum | byte) == 0;
+            let last = if is_zero { None } else { bytes.iter().rposition(|byte| *byte != 0) };
+            if let Some(last) = last {
                 last_not_zero = Some(at + last as u64);
                 found = salt.and_then(|salt| find_evidence(bytes, salt, ByteOffset::new(at)));
             }
@@ -79,6 +86,7 @@ impl Behind {
                     self.settled.get_or_insert_with(place);
                 }
             }
+            bar.inc(PIECE_BYTES.min(file.length - at));
             at += PIECE_BYTES;
         }
         Ok(last_not_zero)

@@ -258,6 +258,14 @@ impl Directory {
     }
 }
 
+/// How many bytes the segments in a directory have; 0 where that cannot be told.
+pub(super) fn bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let segments =
+        entries.filter(|entry| sequence_of(&entry.file_name().to_string_lossy()).is_some());
+    segments.filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum()
+}
+
 impl SegmentFile {
     /// Whether a segment may be so long. One has its length before it has its name.
     pub(crate) fn has_segment_length(&self) -> bool {

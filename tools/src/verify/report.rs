@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::number::grouped;
+use crate::number::{counted, grouped};
 use crate::time::rfc3339;
 
 /// What was found in a log.
@@ -124,7 +124,7 @@ impl fmt::Display for Report {
             ("log", self.log_id.clone().unwrap_or_else(|| "none".to_owned())),
             ("segments", segments),
             ("batches", grouped(self.batches)),
-            ("events", grouped(self.events - self.first_available.min(self.events)) + &first),
+            ("events", grouped(self.events.saturating_sub(self.first_available)) + &first),
             ("streams", grouped(self.streams as u64)),
             ("checkpoints", grouped(self.checkpoints.len() as u64)),
             ("bytes", grouped(self.bytes)),
@@ -144,10 +144,10 @@ impl Report {
     #[must_use]
     pub fn verdict(&self) -> String {
         let verified = format!(
-            "{} batches, {} events, {} streams",
-            grouped(self.batches),
-            grouped(self.events - self.first_available.min(self.events)),
-            grouped(self.streams as u64)
+            "{}, {}, {}",
+            counted(self.batches, "batch", "batches"),
+            counted(self.events.saturating_sub(self.first_available), "event", "events"),
+            counted(self.streams as u64, "stream", "streams")
         );
         match &self.tail {
             Tail::Clean => {
@@ -157,10 +157,10 @@ impl Report {
                 format!("ok: {verified}; the log is being written to while it is read.")
             }
             Tail::Torn { file, offset, bytes, fault } => format!(
-                "ok: {verified}; behind them a torn tail of {} bytes from offset {offset} of {file} on \
+                "ok: {verified}; behind them a torn tail of {} from offset {offset} of {file} on \
                  ({fault}), never acknowledged as durable: a batch under way, or what a crash left, \
                  which the next opening cuts off.",
-                grouped(*bytes)
+                counted(*bytes, "byte", "bytes")
             ),
             Tail::Damaged { file, offset, position, fault, proof } => format!(
                 "DAMAGED: {file} at offset {offset}: position {position} cannot be read ({fault}). \

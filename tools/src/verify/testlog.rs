@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use quipu_format::frame::{ControlFields, control_frame};
 use quipu_format::layout::segment;
 use quipu_format::{
@@ -12,7 +13,7 @@ use quipu_format::{
 };
 
 use super::directory::segment_name;
-use super::{Report, VerifyError, verify};
+use super::{Report, VerifyError, judge, verify};
 
 pub(crate) const CAPACITY: usize = 8192;
 const STARTED: u64 = 1_700_000_000_000_000_000;
@@ -254,6 +255,8 @@ impl TestLog {
         let directory = tempfile::tempdir().unwrap();
         self.write_to(directory.path());
         let report = verify(directory.path());
+        let ahead = judge(directory.path(), &ProgressBar::hidden(), true);
+        assert_eq!(format!("{ahead:?}"), format!("{report:?}"), "ahead, and in order");
         for (sequence, segment) in (0..).zip(&self.segments) {
             let found = fs::read(directory.path().join(segment_name(SegmentSeq::new(sequence))));
             assert_eq!(found.ok(), segment.bytes, "the verifier has changed segment {sequence}");

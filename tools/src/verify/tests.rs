@@ -1,7 +1,10 @@
 //! Whether the verifier finds what is wrong, and nothing else: whole logs, torn ones, damaged ones.
 
+mod ahead;
+
 use std::os::unix::fs::FileExt;
 
+use indicatif::ProgressBar;
 use quipu_format::{ControlKind, Position};
 
 use super::decide::Fault;
@@ -262,7 +265,8 @@ fn a_walk_that_stopped_goes_on_when_a_writer_has() {
     let files = Directory::new(directory.path());
     let mut log = TestLog::new();
     log.batch(&["a"]).write_to(directory.path());
-    let mut walk = Walk::new(&files, None);
+    let bar = ProgressBar::hidden();
+    let mut walk = Walk::new(&files, None, None, &bar);
     assert_eq!(walk.run().unwrap(), Fault::NeverWritten);
     let place = walk.place();
     assert_eq!(walk.run().unwrap(), Fault::NeverWritten);

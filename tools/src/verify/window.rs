@@ -1,16 +1,17 @@
 //! A file read piece by piece.
 //!
-//! Owns: [`Window`], and [`ReadAt`], through which it reads. Positioned reads only: a bad sector is an
-//! error, where a mapping would end the process by a signal. What it holds in memory is bounded by
-//! the pieces asked for, which are whole frames whose headers verify.
+//! Owns: [`Window`], and [`ReadAt`], through which it reads. Positioned reads only: a bad sector is
+//! an error, where a mapping would end the process by a signal. What it holds in memory is bounded
+//! by the pieces asked for, which are whole frames whose headers verify.
 
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Read at once, if no more is asked for.
-const WINDOW_BYTES: u64 = 1 << 20;
+/// Read at once, if no more is asked for: so little that it is still in the processor's cache when
+/// it is summed.
+const WINDOW_BYTES: u64 = 256 << 10;
 
 /// What pieces are read from: a file, or something in front of one.
 pub(crate) trait ReadAt: Debug {
@@ -31,12 +32,14 @@ pub(crate) struct Window {
     length: u64,
     start: u64,
     buffer: Vec<u8>,
+    /// Whether it has been read from: of many files no more is wanted than the header.
+    begun: bool,
 }
 
 impl Window {
     /// Reads the first `length` bytes of `file`.
     pub(super) fn new(file: Box<dyn ReadAt>, length: u64) -> Self {
-        Self { file, length, start: 0, buffer: Vec::new() }
+        Self { file, length, start: 0, buffer: Vec::new(), begun: false }
     }
 
     /// The bytes from `offset` on: at least `wanted` of them, or all that there are.
@@ -45,7 +48,9 @@ impl Window {
         let needed = wanted.min(available);
         let end = self.start + self.buffer.len() as u64;
         if offset < self.start || offset.saturating_add(needed) > end {
-            self.fill(offset, needed.max(WINDOW_BYTES.min(available)))?;
+            let more = if self.begun { WINDOW_BYTES.min(available) } else { 0 };
+            self.begun = true;
+            self.fill(offset, needed.max(more))?;
         }
         let skip = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
         Ok(self.buffer.get(skip..).unwrap_or(&[]))
@@ -57,7 +62,6 @@ impl Window {
     }
 
     fn fill(&mut self, offset: u64, length: u64) -> io::Result<()> {
-        self.buffer.clear();
         self.buffer.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
         self.start = offset;
         let mut filled = 0;

@@ -14,7 +14,7 @@ use crate::body::Body;
 use crate::checksum::crc32c_append;
 use crate::frame::Frame;
 use crate::ids::{ByteOffset, LogId, Position, Version};
-use crate::layout::sidecar::{self, SECTION_COUNT};
+use crate::layout::sidecar;
 use crate::named::NamedCheckpoint;
 
 /// Collects the frames of a segment, and makes its sidecar when it is sealed.
@@ -112,7 +112,7 @@ impl SidecarBuilder {
             names.sort();
         }
         let Self { streams, tags, types, frames, checkpoints, .. } = self;
-        let mut writer = Writer { bytes: Vec::new(), sections: Vec::with_capacity(SECTION_COUNT) };
+        let mut writer = Writer::default();
         writer.bytes.resize(sidecar::BYTES, 0);
         let mut block = Vec::new();
         filter::build(
@@ -134,7 +134,8 @@ impl SidecarBuilder {
         block.clear();
         checkpoints.encode(&mut block);
         writer.section(&block);
-        let Writer { mut bytes, sections } = writer;
+        let Writer { mut bytes, ends, checksums } = writer;
+        let once = "each section was written once";
         let header = SidecarHeader {
             segment: *segment,
             batch_count,
@@ -143,7 +144,8 @@ impl SidecarBuilder {
             type_count: types.len() as u64,
             checkpoint_count: u32::try_from(checkpoints.len())
                 .expect("four thousand million names and their entries do not fit into a segment"),
-            sections: sections.try_into().expect("each section was written once"),
+            ends: ends.try_into().expect(once),
+            checksums: checksums.try_into().expect(once),
         };
         if let Some(place) = bytes.first_chunk_mut() {
             *place = header.encode();
@@ -152,15 +154,18 @@ impl SidecarBuilder {
     }
 }
 
+#[derive(Default)]
 struct Writer {
     bytes: Vec<u8>,
-    sections: Vec<(u64, u32)>,
+    ends: Vec<u64>,
+    checksums: Vec<u32>,
 }
 
 impl Writer {
     fn section(&mut self, section: &[u8]) {
         self.bytes.extend_from_slice(section);
-        self.sections.push((self.bytes.len() as u64, crc32c_append(0, section)));
+        self.ends.push(self.bytes.len() as u64);
+        self.checksums.push(crc32c_append(0, section));
         self.bytes.resize(self.bytes.len() + padding(self.bytes.len()), 0);
     }
 }

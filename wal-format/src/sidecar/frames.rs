@@ -15,6 +15,7 @@ use crate::cursor::Cursor;
 use crate::ids::{ByteOffset, Position};
 use crate::layout::sidecar::landmark::{self, EVERY};
 use crate::layout::{ALIGNMENT, segment};
+use crate::search::count_at_or_below;
 
 /// A batch and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,10 @@ impl<'a> Frames<'a> {
         let Some(position) = position.as_u64().checked_sub(self.base.as_u64()) else {
             return Ok(None);
         };
-        let behind = self.landmarks.partition_point(|at| word(at, landmark::POSITION) <= position);
+        let at = |place: usize| {
+            self.landmarks.get(place).map_or(u64::MAX, |at| word(at, landmark::POSITION))
+        };
+        let behind = count_at_or_below(self.landmarks.len(), position, at);
         let Some(block) = behind.checked_sub(1) else { return Ok(None) };
         let mut walk = self.walk(block)?;
         while let Some(further) = walk.step()?.filter(|further| further.position <= position) {

@@ -80,8 +80,10 @@ pub struct SidecarHeader {
     pub type_count: u64,
     /// Number of distinct named checkpoints.
     pub checkpoint_count: u32,
-    /// Where each section ends, and its checksum.
-    pub(super) sections: [(u64, u32); SECTION_COUNT],
+    /// Where each section ends.
+    pub(super) ends: [u64; SECTION_COUNT],
+    /// The checksum of each.
+    pub(super) checksums: [u32; SECTION_COUNT],
 }
 
 impl SidecarHeader {
@@ -116,9 +118,9 @@ impl SidecarHeader {
         let stream_count = cursor.u64("stream count")?;
         let tag_count = cursor.u64("tag count")?;
         let type_count = cursor.u64("type count")?;
-        let mut sections = [(0, 0); SECTION_COUNT];
-        for place in &mut sections {
-            *place = (cursor.u64("section's end")?, cursor.u32("section's checksum")?);
+        let (mut ends, mut checksums) = ([0; SECTION_COUNT], [0; SECTION_COUNT]);
+        for (end, checksum) in ends.iter_mut().zip(&mut checksums) {
+            (*end, *checksum) = (cursor.u64("section's end")?, cursor.u32("section's checksum")?);
             zero(cursor.u32("reserved bytes")?)?;
         }
         let header = Self {
@@ -128,7 +130,8 @@ impl SidecarHeader {
             tag_count,
             type_count,
             checkpoint_count,
-            sections,
+            ends,
+            checksums,
         };
         header.check()?;
         Ok(header)
@@ -160,7 +163,7 @@ impl SidecarHeader {
         put(sidecar::STREAM_COUNT, &self.stream_count.to_le_bytes());
         put(sidecar::TAG_COUNT, &self.tag_count.to_le_bytes());
         put(sidecar::TYPE_COUNT, &self.type_count.to_le_bytes());
-        for (index, (end, checksum)) in self.sections.iter().enumerate() {
+        for (index, (end, checksum)) in self.ends.iter().zip(&self.checksums).enumerate() {
             let at = sidecar::SECTIONS + index * section::BYTES;
             put(at + section::END, &end.to_le_bytes());
             put(at + section::CHECKSUM, &checksum.to_le_bytes());
@@ -181,14 +184,14 @@ impl SidecarHeader {
     /// The file's length.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
-        let last = self.sections.last().map_or(0, |(end, _)| *end);
+        let last = self.ends.last().copied().unwrap_or_default();
         last.next_multiple_of(layout::ALIGNMENT as u64)
     }
 
     /// Where a section stands in the file.
     #[must_use]
     pub fn range(&self, section: Section) -> Range<u64> {
-        let end = |index: usize| self.sections.get(index).map_or(0, |(end, _)| *end);
+        let end = |index: usize| self.ends.get(index).copied().unwrap_or_default();
         let index = section as usize;
         let before = index.checked_sub(1).map_or(sidecar::BYTES as u64, end);
         // The check has made sure that there is a next multiple, and that it is not above the end.
@@ -197,7 +200,7 @@ impl SidecarHeader {
 
     /// Verifies a section's bytes.
     pub fn verify(&self, section: Section, bytes: &[u8]) -> Result<(), SidecarError> {
-        let stored = self.sections.get(section as usize).map_or(0, |(_, checksum)| *checksum);
+        let stored = self.checksums.get(section as usize).copied().unwrap_or_default();
         let computed = crc32c_append(0, bytes);
         if stored != computed {
             return Err(SidecarError::Checksum { section: section.name(), stored, computed });
@@ -224,7 +227,7 @@ impl SidecarHeader {
             }
         }
         let mut before = sidecar::BYTES as u64;
-        for (end, _) in self.sections {
+        for end in self.ends {
             let start = before.next_multiple_of(layout::ALIGNMENT as u64);
             if end < start || end > MOST_BYTES {
                 return field("section's end", end);

@@ -29,10 +29,10 @@ use quipu::{Preparation, StoreMode};
 
 use super::{Case, Report, Request};
 use crate::crash::place::Place;
-use crate::crash::progress;
 use crate::crash::worker::Line;
 use crate::interrupt;
 use crate::number::counted;
+use crate::progress;
 use crate::variant::Variant;
 use site::{Fault, Site};
 use table::Table;
@@ -62,7 +62,8 @@ pub(super) fn run(request: &Request, place: &Place, report: &mut Report) -> anyh
 }
 
 fn fail_all(request: &Request, place: &Place, report: &mut Report) -> anyhow::Result<()> {
-    println!("Each system call failed in turn: typed errors, and nothing acknowledged is lost");
+    report
+        .head("Each system call failed in turn: typed errors, and nothing acknowledged is lost")?;
     let tracer = Tracer::new()?;
     if let Err(error) = tracer.try_out() {
         return report.case("each system call", Ok(Case::Skipped(format!("{error:#}"))));
@@ -173,7 +174,7 @@ impl<'a> Campaign<'a> {
             .flat_map(|site| Fault::ALL.map(|fault| (site, fault)))
             .filter(|((site, _), fault)| fault.befalls(site))
             .collect();
-        let bar = progress::bar(jobs.len() as u64, "sites and faults");
+        let bar = progress::counted(jobs.len() as u64, "sites and faults");
         let next = AtomicUsize::new(0);
         let work_off = || -> anyhow::Result<()> {
             loop {

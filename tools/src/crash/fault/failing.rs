@@ -31,7 +31,7 @@ const ORDERS_MAX: u32 = 200;
 
 /// Every way to fail, with and without a journal, with every way to store and prepare.
 pub(super) fn run(place: &Place, report: &mut Report) -> anyhow::Result<()> {
-    println!("A failing device: the first failure stops the log, opening it again recovers");
+    report.head("A failing device: the first failure stops the log, opening it again recovers")?;
     for (how, name) in [(Failing::Writes, "writes"), (Failing::Flushes, "flushes")] {
         for journal in [false, true] {
             for (number, variant) in Variant::all(SEGMENT_BYTES).into_iter().enumerate() {

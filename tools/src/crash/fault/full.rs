@@ -26,7 +26,7 @@ const ORDERS: u32 = 20;
 
 /// Every kind of file system, with every way to store and prepare.
 pub(super) fn run(place: &Place, report: &mut Report) -> anyhow::Result<()> {
-    println!("A full file system: appends answer Full, and go on once there is room");
+    report.head("A full file system: appends answer Full, and go on once there is room")?;
     for (kind, name) in [(Kind::Tmpfs, "tmpfs"), (Kind::Ext4, "ext4 on a loop device")] {
         for (number, variant) in Variant::all(SEGMENT_BYTES).into_iter().enumerate() {
             let root = place.path().join(format!("full-{kind:?}-{number}"));

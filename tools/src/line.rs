@@ -1,40 +1,52 @@
-//! One line of JSON: one batch.
+//! One line of JSON: one batch, as `import` and `append` take it.
 //!
-//! Owns: [`Line`], [`LineEvent`], [`LineError`]. Reads strictly: a field that it does not know could
-//! matter, so it is refused. Payload and metadata keep the text that the line has for them.
+//! Owns: [`Line`], [`LineEvent`], [`LineError`]. May call: the engine's batch. Reads strictly: a
+//! field that it does not know could matter, so it is refused. Payload and metadata keep the text
+//! that the line has for them.
 
 use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use quipu::{CommitTime, EventId, ExpectedVersion, ReadError, RecordedBatch, Version};
+use quipu::{
+    Batch, CommitTime, Event, EventId, ExpectedVersion, ReadError, RecordedBatch, Version,
+};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::time::{TimeError, parse_seconds};
 
+/// The form of a line, for the help of commands.
+pub(crate) const LINE_FORMAT: &str = r#"One line, one batch:
+  {"time":1427842295.5,"events":[{"stream":"order-1","type":"OrderPlaced","data":{"total":12}}]}
+time, in seconds, may be left out. An event may also have "id" (a UUID), "tags" (strings),
+"metadata" (any JSON) and "expected_version": a version, "any", "no_stream" or "exists", of
+its stream before this batch. "data_base64" and "metadata_base64" carry bytes that are not
+JSON. Other fields are refused. An event by itself is a batch of its own:
+  {"stream":"order-1","type":"OrderPlaced","data":{"total":12}}"#;
+
 /// A batch as the line has it.
 #[derive(Debug)]
-pub(super) struct Line<'a> {
-    pub(super) time: Option<CommitTime>,
-    pub(super) events: Vec<LineEvent<'a>>,
+pub(crate) struct Line<'a> {
+    pub(crate) time: Option<CommitTime>,
+    pub(crate) events: Vec<LineEvent<'a>>,
 }
 
 /// An event as the line has it.
 #[derive(Debug)]
-pub(super) struct LineEvent<'a> {
-    pub(super) stream: Cow<'a, str>,
-    pub(super) event_type: Cow<'a, str>,
-    pub(super) data: Cow<'a, [u8]>,
-    pub(super) metadata: Cow<'a, [u8]>,
-    pub(super) id: Option<EventId>,
-    pub(super) tags: Vec<Cow<'a, str>>,
-    pub(super) expected: Option<ExpectedVersion>,
+pub(crate) struct LineEvent<'a> {
+    pub(crate) stream: Cow<'a, str>,
+    pub(crate) event_type: Cow<'a, str>,
+    pub(crate) data: Cow<'a, [u8]>,
+    pub(crate) metadata: Cow<'a, [u8]>,
+    pub(crate) id: Option<EventId>,
+    pub(crate) tags: Vec<Cow<'a, str>>,
+    pub(crate) expected: Option<ExpectedVersion>,
 }
 
 /// Why a line is no batch.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LineError {
+pub(crate) enum LineError {
     #[error("{0}")]
     Json(String),
     #[error(transparent)]
@@ -46,14 +58,21 @@ pub(super) enum LineError {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn parse(text: &'a [u8]) -> Result<Self, LineError> {
-        let raw: RawBatch<'a> = serde_json::from_slice(text).map_err(|error| {
-            // "at line 1" would be taken for the line of the file.
-            let message = error.to_string();
-            let place = format!(" at line {} column {}", error.line(), error.column());
-            let message = message.strip_suffix(&place).unwrap_or(&message);
-            LineError::Json(format!("column {}: {message}", error.column()))
-        })?;
+    /// A batch; or a single event, an object with a stream, that is a batch of its own.
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, LineError> {
+        #[derive(Deserialize)]
+        struct Glance<'a> {
+            #[serde(borrow, rename = "stream")]
+            _stream: &'a RawValue,
+        }
+        let raw: RawBatch<'a> = match from_json(text) {
+            Ok(raw) => raw,
+            Err(_) if serde_json::from_slice::<Glance<'a>>(text).is_ok() => {
+                let event: RawEvent<'a> = from_json(text)?;
+                return Ok(Self { time: None, events: vec![event.check(1)?] });
+            }
+            Err(error) => return Err(error),
+        };
         let time = raw.time.map(|time| parse_seconds(time.get())).transpose()?;
         let mut events = Vec::with_capacity(raw.events.len());
         for (at, event) in (1..).zip(raw.events) {
@@ -65,8 +84,37 @@ impl<'a> Line<'a> {
         Ok(Self { time: time.map(CommitTime::new), events })
     }
 
+    /// Adds to `batch` the line's events, in order, with what each expects of its stream.
+    pub(crate) fn add_to(&self, mut batch: Batch) -> Batch {
+        if let Some(time) = self.time {
+            batch = batch.committed_at(time);
+        }
+        for event in &self.events {
+            // "any" may stand beside another expectation for the same stream.
+            let expected = event.expected.filter(|expected| *expected != ExpectedVersion::Any);
+            if let Some(expected) = expected {
+                batch = batch.expect(&event.stream, expected);
+            }
+            let mut out = Event::new(&*event.event_type, event.data.as_ref())
+                .metadata(event.metadata.as_ref());
+            if let Some(id) = event.id {
+                out = out.id(id);
+            }
+            for tag in &event.tags {
+                out = out.tag(&**tag);
+            }
+            batch.push(&event.stream, &out);
+        }
+        batch
+    }
+
+    /// Whether an event says itself what it expects of `stream`.
+    pub(crate) fn is_expected(&self, stream: &str) -> bool {
+        self.events.iter().any(|event| event.expected.is_some() && event.stream == stream)
+    }
+
     /// Whether `batch` holds exactly these events.
-    pub(super) fn is(&self, batch: &RecordedBatch) -> Result<bool, ReadError> {
+    pub(crate) fn is(&self, batch: &RecordedBatch) -> Result<bool, ReadError> {
         if batch.event_count() as usize != self.events.len() {
             return Ok(false);
         }
@@ -84,6 +132,16 @@ impl<'a> Line<'a> {
         }
         Ok(true)
     }
+}
+
+fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, LineError> {
+    serde_json::from_slice(text).map_err(|error| {
+        // "at line 1" would be taken for the line of the file.
+        let message = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&place).unwrap_or(&message);
+        LineError::Json(format!("column {}: {message}", error.column()))
+    })
 }
 
 #[derive(Deserialize)]
@@ -215,6 +273,22 @@ mod tests {
         assert_eq!(first.expected, Some(ExpectedVersion::Exact(Version::new(3))));
         assert_eq!((&*second.data, &*second.metadata), (&b"\xff"[..], &b""[..]));
         assert_eq!(second.expected, Some(ExpectedVersion::NoStream));
+    }
+
+    #[test]
+    fn an_event_by_itself_is_a_batch_of_its_own() {
+        let line = parse(r#"{"stream":"s","type":"T","data":1,"expected_version":4}"#).unwrap();
+        assert_eq!((line.time, line.events.len()), (None, 1));
+        assert_eq!((&*line.events[0].stream, &*line.events[0].data), ("s", &b"1"[..]));
+        assert!(line.is_expected("s") && !line.is_expected("t"));
+        for (text, reason) in [
+            (r#"{"stream":"s","type":"T"}"#, "event 1 has no data"),
+            (r#"{"stream":"s","type":"T","data":1,"time":1}"#, "unknown field `time`"),
+            (r#"{"stream":"s","events":[]}"#, "unknown field `events`"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(reason), "{text}\n{error}");
+        }
     }
 
     #[test]
