@@ -70,6 +70,7 @@ mod models;
 mod options;
 mod read;
 mod recovery;
+mod retention;
 mod segment;
 mod stats;
 mod storage;
@@ -87,7 +88,7 @@ pub use append::ticket::Ticket;
 pub use backup::{BackupOptions, BackupProgress, BackupReport};
 pub use error::{
     AppendError, AppendErrorKind, BackupError, BackupErrorKind, Damage, Fault, InvalidBatch,
-    IoError, OpenError, OpenErrorKind, Outcome, Proof, ReadError, ReadErrorKind,
+    IoError, OpenError, OpenErrorKind, Outcome, Proof, ReadError, ReadErrorKind, TruncateError,
 };
 pub use log::Log;
 pub use options::{Durability, Options};
@@ -99,6 +100,7 @@ pub use read::query::{Query, QueryItem};
 pub use read::recorded::RecordedEvent;
 pub use read::stream::{ReadStream, ReadStreamEvents};
 pub use recovery::report::{LogEnd, RecoveryReport};
+pub use retention::Truncation;
 pub use stats::{Latencies, Stats};
 pub use storage::{Preparation, StoreMode};
 pub use subscribe::Delivery;

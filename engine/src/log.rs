@@ -22,7 +22,7 @@ use crate::append::judge::Judged;
 use crate::append::pipeline::Pipeline;
 use crate::append::receipt::Receipt;
 use crate::append::ticket::Ticket;
-use crate::error::{AppendError, OpenError};
+use crate::error::{AppendError, OpenError, TruncateError};
 use crate::index::StreamIndex;
 use crate::index::checkpoints::PublishedCheckpoints;
 use crate::options::{Durability, Options};
@@ -32,7 +32,8 @@ use crate::read::range::half_open;
 use crate::read::snapshot::Snapshot;
 use crate::read::stream::ReadStream;
 use crate::recovery::report::RecoveryReport;
-use crate::segment::set::SegmentSet;
+use crate::retention::{Retention, Truncation};
+use crate::segment::set::{self, SegmentSet};
 use crate::segment::writer::frame_bytes_max;
 use crate::stats::{Counters, Stats};
 use crate::storage::Directory;
@@ -85,6 +86,8 @@ struct Shared {
     options: Options,
     /// `None`: open for reading only.
     pipeline: Option<Arc<Pipeline>>,
+    /// `None`: open for reading only.
+    retention: Option<Arc<Retention>>,
     /// How another process's writer is followed; `None`: open for writing, or damaged.
     follows: Option<Follows>,
     /// Whether batches are committed on the caller's thread, there being no other.
@@ -186,7 +189,64 @@ impl Log {
         self.shared.watermarks.synced()
     }
 
-    /// The version of a stream, which is that of its last event; `None`: it has no events.
+    /// The position of the first event that is kept: all below were dropped by [`Log::truncate_before`].
+    #[must_use]
+    pub fn first_available(&self) -> Position {
+        self.look();
+        set::start(&self.shared.segments.snapshot())
+    }
+
+    /// Drops the front of the log: every full segment whose events are all below `position`, and its file.
+    /// Positions and versions go on as before: a stream whose events are all gone keeps its version, so
+    /// that expectations are judged as ever, and named checkpoints stay.
+    ///
+    /// Whole segments go, and only those that are durable and have their index, followed by an event that
+    /// is durable: so that less may be dropped than was asked for, and never the segment that is written. A
+    /// position below what is kept already drops nothing. Appends, reads and subscriptions go on
+    /// meanwhile; what a read has begun with it keeps, and the disk gives the room free when it ends.
+    ///
+    /// | what is asked for below [`Log::first_available`] | the answer |
+    /// |---|---|
+    /// | [`Log::read`], [`Log::batches`], [`Log::read_stream`] from there on, `..` too | [`ReadError::Truncated`](crate::ReadError), and no event |
+    /// | one of them backward | what is kept, then that error, unless its limit comes first |
+    /// | a read with [`Query::committed`](crate::Query::committed) that begins later than all that was dropped | the events |
+    /// | [`Log::subscribe`], [`Log::subscribe_stream`], and one that lags behind | that error as an item, and the end |
+    /// | [`Batch::expect_none`] with a position there | [`AppendError::NotJudged`] with that error |
+    /// | [`Log::stream_version`], [`Log::checkpoint`], expectations of streams | as before |
+    /// | an idempotent batch that is sent again, if its events are gone | refused as one that is not there |
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = quipu::Log::options().segment_bytes(8 << 10).open(dir.path())?;
+    /// use quipu::{Batch, Event, Position};
+    /// for _ in 0..20 {
+    ///     log.append(Batch::new().event("order-1", Event::new("Noted", vec![7; 1000])))?;
+    /// }
+    /// let dropped = log.truncate_before(Position::new(10))?;
+    /// assert!(dropped.first_available <= Position::new(10));
+    /// let kept = log.read(log.first_available()..).into_iter().count() as u64;
+    /// assert_eq!(kept + log.first_available().as_u64(), 20);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TruncateError`] says why nothing was dropped.
+    pub fn truncate_before(&self, position: Position) -> Result<Truncation, TruncateError> {
+        self.shared.retention.as_ref().ok_or(TruncateError::ReadOnly)?.truncate_before(position)
+    }
+
+    /// What [`Log::truncate_before`] would drop now.
+    ///
+    /// # Errors
+    /// [`TruncateError::ReadOnly`].
+    pub fn would_truncate_before(&self, position: Position) -> Result<Truncation, TruncateError> {
+        let retention = self.shared.retention.as_ref().ok_or(TruncateError::ReadOnly)?;
+        Ok(retention.plan(position))
+    }
+
+    /// The version of a stream, which is that of its last event; `None`: it never had any.
     #[must_use]
     pub fn stream_version(&self, stream: impl AsRef<str>) -> Option<Version> {
         let head = self.shared.index.head_below(stream.as_ref(), self.end())?;

@@ -2,7 +2,7 @@
 
 use quipu_format::checksum::{body_checksum, commit_checksum, crc32c_append};
 use quipu_format::layout::{
-    CONTROL_FRAME_BYTES, aligned, checkpoint, header, segment, sidecar, trailer, versions,
+    CONTROL_FRAME_BYTES, aligned, base, checkpoint, header, segment, sidecar, trailer, versions,
 };
 use quipu_format::{ByteOffset, Salt};
 
@@ -77,6 +77,17 @@ pub(crate) fn fix_checkpoint(bytes: &mut [u8]) {
     let sum = crc32c_append(0, &bytes[checkpoint::BYTES..]);
     put(bytes, checkpoint::RECORDS_CHECKSUM, &sum.to_le_bytes());
     fix_block(bytes, checkpoint::CHECKSUM, checkpoint::BYTES);
+}
+
+/// Makes the magic, the version, the length and the checksums of a base right.
+pub(crate) fn fix_base(bytes: &mut [u8]) {
+    put(bytes, checkpoint::MAGIC, &base::MAGIC_VALUE);
+    put(bytes, checkpoint::FORMAT_VERSION_AT, &base::FORMAT_VERSION.to_le_bytes());
+    let length = bytes.len() as u64;
+    put(bytes, checkpoint::LENGTH, &length.to_le_bytes());
+    let sum = crc32c_append(0, &bytes[base::BYTES..]);
+    put(bytes, checkpoint::RECORDS_CHECKSUM, &sum.to_le_bytes());
+    fix_block(bytes, checkpoint::CHECKSUM, base::BYTES);
 }
 
 /// Makes the checksum at `at` of the header of `length` bytes right.

@@ -195,12 +195,21 @@ fn directory_seeds() -> Seeds {
 
 /// The golden derived files, and some of them with bytes changed and checksums made right.
 fn index_seeds() -> Seeds {
+    derived_seeds(|name| !name.ends_with("base"))
+}
+
+/// The golden bases, in the same way.
+fn base_seeds() -> Seeds {
+    derived_seeds(|name| name.ends_with("base"))
+}
+
+fn derived_seeds(is_wanted: impl Fn(&str) -> bool) -> Seeds {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wal-format/golden/index-v1");
     let mut seeds = Seeds::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().replace('.', "-");
-        if path.extension().is_some_and(|extension| extension == "txt") {
+        if path.extension().is_some_and(|extension| extension == "txt") || !is_wanted(&name) {
             continue;
         }
         let raw = if name.ends_with("ckpt") { FLAG_RAW } else { 0 };
@@ -274,6 +283,12 @@ fn indexes_of_the_corpus_pass() {
 }
 
 #[test]
+fn bases_of_the_corpus_pass() {
+    let decoded = run("read_base", quipu_fuzz::read_base, &base_seeds());
+    assert!(decoded >= 3, "{decoded}");
+}
+
+#[test]
 fn directories_of_the_corpus_pass() {
     let decoded = run("recover_directory", quipu_fuzz::recover_directory, &directory_seeds());
     assert!(decoded >= 20, "{decoded}");
@@ -296,6 +311,7 @@ fn short_inputs_pass_every_target() {
             quipu_fuzz::decode_frame(&data);
             quipu_fuzz::scan_segment(&data);
             quipu_fuzz::read_index(&data);
+            quipu_fuzz::read_base(&data);
             quipu_fuzz::recover_directory(&data[..length.min(30)]);
             quipu_fuzz::operations(&data[..length.min(10)]);
         }

@@ -1,7 +1,8 @@
 //! `quipu export`: the log as JSON lines, one batch a line, as `import` takes them.
 //!
 //! Named checkpoints are left out, and that is said: a line is a batch of events, and who imports them
-//! into another log has projections of its own.
+//! into another log has projections of its own. Nor is what was dropped from the front of the log, and
+//! that is said too.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -42,6 +43,11 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         }
         None => write_batches(&log, BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock()))?,
     }
+    let first = log.first_available().as_u64();
+    if first > 0 {
+        let dropped = counted(first, "event", "events");
+        eprintln!("{dropped} in front of position {first} were dropped from the log");
+    }
     let checkpoints = log.checkpoints().len() as u64;
     if checkpoints > 0 {
         let checkpoints = counted(checkpoints, "named checkpoint", "named checkpoints");
@@ -60,7 +66,7 @@ struct BatchOut<'a> {
 }
 
 fn write_batches(log: &quipu::Log, mut out: impl Write) -> anyhow::Result<()> {
-    for batch in log.batches(..) {
+    for batch in log.batches(log.first_available()..) {
         let batch = batch?;
         let mut events = Vec::with_capacity(batch.event_count() as usize);
         for event in batch.events()? {

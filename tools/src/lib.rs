@@ -55,5 +55,6 @@ mod show;
 pub mod streams;
 pub mod tail;
 mod time;
+pub mod truncate;
 pub mod variant;
 pub mod verify;

@@ -13,7 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use quipu_tools::outcome::{Misuse, Outcome, explain_exit_codes};
 use quipu_tools::{
     append, backup, bench, completions, crash, demo, export, import, info, inspect, man, read,
-    repair, restore, salvage, streams, tail, verify,
+    repair, restore, salvage, streams, tail, truncate, verify,
 };
 
 /// Looks after Quipu logs: durable, ordered, version-checked events in a directory.
@@ -54,6 +54,8 @@ enum Command {
     Backup(backup::Request),
     /// Makes a log from a backup, whole or as it was at some position or time; whole batches only.
     Restore(restore::Request),
+    /// Says which full segments hold only events below a position and, with --apply, drops them.
+    Truncate(truncate::Request),
     /// Takes all whole batches of a damaged log over into a new one, and lists what is missing.
     Salvage(salvage::Arguments),
     /// Measures this disk for ten seconds, and Quipu beside it.
@@ -102,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Repair(request) => repair::run(&request),
         Command::Backup(request) => backup::run(&request),
         Command::Restore(request) => restore::run(&request),
+        Command::Truncate(request) => truncate::run(&request),
         Command::Salvage(arguments) => salvage::run(&arguments),
         Command::Bench(request) => bench::run(&request),
         Command::Completions(request) => completions::run(&request, self::command()),

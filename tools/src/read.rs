@@ -17,7 +17,7 @@ pub struct Request {
     log: LogDirectory,
     #[command(flatten)]
     filter: Filter,
-    /// The first position (with --stream: version).
+    /// The first position (with --stream: version); else the first that is kept.
     #[arg(long, value_name = "N")]
     from: Option<u64>,
     /// The last position (with --stream: version).
@@ -40,13 +40,14 @@ pub struct Request {
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let Request { log, filter, from, to, backward, limit, format } = request;
     let (log, outcome) = open_for_reading(log.path())?;
-    let (from, to) = (from.unwrap_or(0), to.unwrap_or(u64::MAX));
+    let to = to.unwrap_or(u64::MAX);
     let limit = limit.unwrap_or(u64::MAX);
     let printer = Printer::new(format);
     let mut out = BufWriter::new(io::stdout().lock());
     match &filter.stream {
         Some(stream) => {
-            let mut read = log.read_stream(stream, Version::new(from)..=Version::new(to));
+            let mut read =
+                log.read_stream(stream, Version::new(from.unwrap_or(0))..=Version::new(to));
             if *backward {
                 read = read.backward();
             }
@@ -58,7 +59,8 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
             print(read.into_iter().filter(passes).take(limit), &printer, &mut out)?;
         }
         None => {
-            let range = Position::new(from)..=Position::new(to);
+            let first = from.map_or(log.first_available(), Position::new);
+            let range = first..=Position::new(to);
             let mut read = log.read(range).matching(filter.query()).limit(limit);
             if *backward {
                 read = read.backward();

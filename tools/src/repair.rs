@@ -104,6 +104,13 @@ fn to_do(found: &Report) -> Vec<String> {
     for sequence in &found.seals_missing {
         all.push(format!("write the seal of segment {sequence}, which the next one names"));
     }
+    for name in &found.base_copies_wrong {
+        all.push(format!("make {name} again from the other copy of the base"));
+    }
+    if found.segments_dropped > 0 {
+        let count = counted(found.segments_dropped as u64, "segment", "segments");
+        all.push(format!("remove {count} that were dropped and are still there"));
+    }
     if found.segments_unfinished > 0 {
         let count = counted(found.segments_unfinished as u64, "file", "files");
         all.push(format!("remove {count} whose preparation did not finish"));

@@ -1,6 +1,6 @@
 //! `quipu streams`: the streams of a log, with how far each has come.
 //!
-//! Reads the log once. What it holds in memory grows with the streams that are shown.
+//! Reads the log once. Streams of which all events were dropped from its front are not shown. What it holds in memory grows with the streams that are shown.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -54,7 +54,7 @@ struct Line<'a> {
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let (log, outcome) = open_for_reading(&request.directory)?;
     let mut streams: BTreeMap<String, Stream> = BTreeMap::new();
-    for batch in log.batches(..) {
+    for batch in log.batches(log.first_available()..) {
         let batch = batch?;
         let committed_at = batch.committed_at().as_u64();
         for event in batch.events()? {

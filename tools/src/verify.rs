@@ -4,7 +4,8 @@
 //! with positioned reads, one piece at a time, and never changes anything. It may run beside a live
 //! writer.
 //!
-//! The walk goes from segment 0, frame by frame: every header, every checksum, every link from frame
+//! The walk goes from segment 0, or where the front of the log was dropped, from the first segment that
+//! its base names and with the streams and checkpoints that are there, frame by frame: every header, every checksum, every link from frame
 //! to frame and from seal to segment header, every rule of a body, positions without a gap, commit
 //! times and synced positions that do not run backwards, every stream's versions dense from 0, named
 //! checkpoints that rise. A seal
@@ -19,6 +20,8 @@
 //! | a file of another length than its header says, or of none that a segment has | anything | damage |
 //! | no file | an activated segment; for segment 0, any other | damage |
 //! | no file, and a seal in front | anything | damage |
+//! | the start of the segment that the base names | anything | damage |
+//! | no copy of the newest base is right | anything | damage, in that file |
 //! | anything | a magic that is neither right nor half written, at X too | damage, in that file |
 //! | no header that tells the log's id, anywhere | frames | damage |
 //! | nothing written | nothing written | clean end |
@@ -66,7 +69,8 @@ use crate::progress;
 use ahead::Ahead;
 use behind::look_behind;
 use decide::{Behind, Decision, Fault, Proof, decide};
-use directory::{Directory, HeaderState, wrong_magic};
+use directory::{Directory, Front, HeaderState, wrong_magic};
+use quipu_format::sidecar::{LogBase, SidecarError};
 use walk::Walk;
 
 /// How often the end of a log is looked at again because a writer has moved it meanwhile.
@@ -121,14 +125,42 @@ const THREADS_FROM_BYTES: u64 = 1 << 20;
 /// Verifies, and tells the bar how far it is; `ahead` or from frame to frame alone.
 fn judge(directory: &Path, bar: &ProgressBar, ahead: bool) -> Result<Report, VerifyError> {
     let directory = Directory::new(directory);
+    let begins = || -> Result<_, VerifyError> {
+        Ok(match directory.front()? {
+            Front::Based(base) => Some(base.first),
+            Front::Whole | Front::Lost { .. } => None,
+        })
+    };
+    let mut looks = 0;
+    loop {
+        let before = begins()?;
+        let report = look(&directory, bar, ahead)?;
+        looks += 1;
+        // A writer may have dropped what was to be read next.
+        if report.ok || looks == GROWING_LOOKS_MAX || begins()? == before {
+            return Ok(report);
+        }
+    }
+}
+
+fn look(directory: &Directory, bar: &ProgressBar, ahead: bool) -> Result<Report, VerifyError> {
     directory.check_finished()?;
-    let (segments, unfinished) = directory.list()?;
+    let (mut segments, unfinished) = directory.list()?;
     if segments.is_empty() {
         return Err(VerifyError::NoLog(directory.display()));
     }
+    let base = match directory.front()? {
+        Front::Whole => None,
+        Front::Based(base) => Some(base),
+        Front::Lost { file, error } => return Ok(without_base(directory, file, error)),
+    };
+    let leftovers = segments.len();
+    segments.retain(|sequence| base.as_ref().is_none_or(|base| base.first <= *sequence));
+    let leftovers = leftovers - segments.len();
     // Every file must belong here before anything is judged, and the first header that verifies
     // gives the log's id, even if segment 0 has lost its own.
-    let (mut log_id, mut wrong, mut others) = (None, None, 0);
+    let view = base.as_ref().and_then(|base| LogBase::decode(&base.bytes).ok());
+    let (mut log_id, mut wrong, mut others) = (view.map(|base| base.log_id()), None, 0);
     for sequence in &segments {
         let Some(found) = directory.open(*sequence, log_id)? else { continue };
         if let HeaderState::Activated(header) = found.header {
@@ -143,11 +175,28 @@ fn judge(directory: &Path, bar: &ProgressBar, ahead: bool) -> Result<Report, Ver
         return Err(VerifyError::NotASegment { file, source });
     }
     std::thread::scope(|scope| {
-        let ahead = ahead.then(|| Ahead::start(scope, &directory, &segments, log_id, bar));
-        let mut walk = Walk::new(&directory, log_id, ahead, bar);
-        let (tail, unused) = find_tail(&directory, &mut walk)?;
-        Ok(report(&directory, &walk, tail, unused, unfinished))
+        let ahead = ahead.then(|| Ahead::start(scope, directory, &segments, log_id, bar));
+        let mut walk = Walk::new(directory, log_id, ahead, bar);
+        if let (Some(base), Some(view)) = (&base, &view) {
+            walk.begin(&base.name, view);
+        }
+        let (tail, unused) = find_tail(directory, &mut walk)?;
+        let mut report = report(directory, &walk, tail, unused, unfinished);
+        report.first_available = view.map_or(0, |base| base.chain().position.as_u64());
+        report.base_copies_wrong =
+            base.as_ref().map(|base| base.unsound.clone()).unwrap_or_default();
+        report.segments_dropped = leftovers;
+        Ok(report)
     })
+}
+
+/// What is said of a log of which nobody knows what its streams had come to.
+fn without_base(directory: &Directory, file: String, error: SidecarError) -> Report {
+    let (fault, proof) =
+        (error.to_string(), "it was whole when it got its name, and so was its copy");
+    let tail = Tail::Damaged { file, offset: 0, position: 0, fault, proof: proof.to_owned() };
+    let bar = ProgressBar::hidden();
+    report(directory, &Walk::new(directory, None, None, &bar), tail, 0, 0)
 }
 
 /// Follows the log to its end; how it ends, and how many prepared segments are behind.
@@ -213,6 +262,9 @@ fn report(
         segments_unused: unused,
         segments_unfinished: unfinished,
         seals_missing: totals.seals_missing.clone(),
+        segments_dropped: 0,
+        base_copies_wrong: Vec::new(),
+        first_available: 0,
         batches: totals.batches,
         events: walk.position().as_u64(),
         checkpoints: walk.checkpoints(),

@@ -324,6 +324,26 @@ pub mod checkpoint {
     const _: () = assert!(BYTES == 88 && BYTES.is_multiple_of(super::ALIGNMENT));
 }
 
+/// The base of a log whose first segments have been dropped: what must outlive them. Its header begins as
+/// that of a checkpoint of the streams does, with another magic.
+pub mod base {
+    use super::checkpoint;
+
+    /// First eight bytes of every base.
+    pub const MAGIC_VALUE: [u8; 8] = *b"QUIPUBAS";
+    /// The version of bases that this crate writes and reads.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// Offset of the commit time of the last dropped segment's seal, u64.
+    pub const SEAL_TIME: usize = checkpoint::BYTES;
+    /// Offset of that seal's synced position, u64.
+    pub const SYNCED_POSITION: usize = SEAL_TIME + 8;
+    /// Size of the header. The records stand behind it.
+    pub const BYTES: usize = SYNCED_POSITION + 8;
+
+    const _: () = assert!(BYTES == 104 && BYTES.is_multiple_of(super::ALIGNMENT));
+}
+
 /// Size of a frame without body: a seal, a close or a mark.
 pub const CONTROL_FRAME_BYTES: usize = header::BYTES + trailer::BYTES;
 

@@ -5,8 +5,8 @@ mod common;
 
 use common::{TestEvent, TestSegment};
 use quipu_format::layout::{
-    self, FORMAT_VERSION, FRAME_BYTES_MAX, checkpoint, event, header, named, segment, sidecar,
-    streams, trailer, versions,
+    self, FORMAT_VERSION, FRAME_BYTES_MAX, base, checkpoint, event, header, named, segment,
+    sidecar, streams, trailer, versions,
 };
 use quipu_format::{
     ByteOffset, FrameHeader, LogId, Salt, SegmentHeader, SegmentHeaderError, SegmentSeq,
@@ -190,7 +190,28 @@ fn the_byte_tables_of_derived_files_are_those_of_the_code() {
         ],
         checkpoint::BYTES,
     );
-    for magic in [sidecar::MAGIC_VALUE, checkpoint::MAGIC_VALUE] {
+    compare(
+        "### 15.1",
+        &[
+            ("magic", checkpoint::MAGIC),
+            ("format version", checkpoint::FORMAT_VERSION_AT),
+            ("checksum", checkpoint::CHECKSUM),
+            ("log id", checkpoint::LOG_ID),
+            ("sequence", checkpoint::SEQUENCE),
+            ("end position", checkpoint::END_POSITION),
+            ("seal's end", checkpoint::SEAL_END),
+            ("seal's checksum", checkpoint::SEAL_CHECKSUM),
+            ("records' checksum", checkpoint::RECORDS_CHECKSUM),
+            ("stream count", checkpoint::STREAM_COUNT),
+            ("length", checkpoint::LENGTH),
+            ("checkpoint count", checkpoint::CHECKPOINT_COUNT),
+            ("seal's time", base::SEAL_TIME),
+            ("synced position", base::SYNCED_POSITION),
+        ],
+        base::BYTES,
+    );
+    assert_eq!(base::FORMAT_VERSION, 1);
+    for magic in [sidecar::MAGIC_VALUE, checkpoint::MAGIC_VALUE, base::MAGIC_VALUE] {
         assert!(TEXT.contains(std::str::from_utf8(&magic).unwrap()));
     }
 }

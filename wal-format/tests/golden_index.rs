@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use common::{golden, index};
-use quipu_format::sidecar::{SetCheckpoint, Sidecar, SidecarError, StreamCheckpoint};
+use quipu_format::sidecar::{LogBase, SetCheckpoint, Sidecar, SidecarError, StreamCheckpoint};
 
 fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/index-v1"))
@@ -19,8 +19,11 @@ fn directory() -> PathBuf {
 
 /// What a reader of one file finds, as `expected.txt` says it.
 fn judge(name: &str, file: &[u8]) -> String {
-    let outcome =
-        if name.ends_with(".ckpt") { judge_checkpoint(file) } else { judge_index(name, file) };
+    let outcome = match name.rsplit('.').next() {
+        Some("ckpt") => judge_checkpoint(file),
+        Some("base") => judge_base(file),
+        _ => judge_index(name, file),
+    };
     outcome.unwrap_or_else(|error| error.to_string())
 }
 
@@ -75,6 +78,24 @@ fn judge_checkpoint(file: &[u8]) -> Result<String, SidecarError> {
         let SetCheckpoint { name, position, set_by } = set?;
         let by = set_by.map_or(String::new(), |at| format!(" by {at}"));
         said.push(format!("{name} to {position}{by}"));
+    }
+    Ok(said.join(", "))
+}
+
+fn judge_base(file: &[u8]) -> Result<String, SidecarError> {
+    let base = LogBase::decode(file)?;
+    let next = golden::sealed().1.header;
+    assert!(base.chain().leads_to(&next, base.seal_end()), "the second segment follows");
+    assert_eq!((base.first_segment(), base.log_id()), (next.sequence, next.log_id));
+    let mut said =
+        vec![format!("from segment {}, {}", base.first_segment(), base.chain().position)];
+    for stream in base.streams() {
+        let stream = stream?;
+        said.push(format!("{} {} at {}", stream.name, stream.version, stream.position));
+    }
+    for set in base.checkpoints() {
+        let SetCheckpoint { name, position, .. } = set?;
+        said.push(format!("{name} to {position}"));
     }
     Ok(said.join(", "))
 }

@@ -6,13 +6,16 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::index::{checkpoint_of_sealed, collect, fix_checkpoint, fix_index, long_sidecar};
+use common::index::{
+    base_of_sealed, checkpoint_of_sealed, collect, fix_base, fix_checkpoint, fix_index,
+    long_sidecar,
+};
 use common::{LOG_ID, TestEvent, TestSegment, golden};
 use proptest::prelude::*;
 use quipu_format::layout;
 use quipu_format::sidecar::{
-    CheckpointBuilder, NameHasher, Positions, SealedSegment, Section, Sidecar, SidecarBuilder,
-    SidecarError, StreamCheckpoint, StreamState,
+    CheckpointBuilder, LogBase, NameHasher, Positions, SealedSegment, Section, Sidecar,
+    SidecarBuilder, SidecarError, StreamCheckpoint, StreamState,
 };
 use quipu_format::{Body, ByteOffset, Frame, Position, SegmentHeader, Version};
 
@@ -281,6 +284,30 @@ fn every_flipped_bit_and_every_length_is_found() {
     for length in 0..bytes.len() {
         assert!(StreamCheckpoint::decode(&bytes[..length]).is_err(), "length {length}");
     }
+}
+
+#[test]
+fn a_base_is_refused_with_any_bit_or_length_changed_and_where_an_event_is_not_accounted_for() {
+    let (_, bytes) = base_of_sealed();
+    assert!(LogBase::decode(&bytes).is_ok());
+    let mut flipped = bytes.clone();
+    for bit in 0..bytes.len() * 8 {
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(LogBase::decode(&flipped).is_err(), "bit {bit}");
+        flipped[bit / 8] ^= 1 << (bit % 8);
+    }
+    for length in 0..bytes.len() {
+        assert!(LogBase::decode(&bytes[..length]).is_err(), "length {length}");
+        assert_ne!(LogBase::length_said(&bytes[..length]), Some(length as u64));
+    }
+    // A stream's version, with the checksums made right.
+    let at = bytes.windows(7).position(|name| name == b"order-1").unwrap() + 7;
+    assert_eq!(bytes[at], 2);
+    let mut lost = bytes.clone();
+    lost[at] = 1;
+    fix_base(&mut lost);
+    let error = LogBase::decode(&lost).unwrap_err();
+    assert_eq!(error, SidecarError::Field { field: "events of all streams", found: 4 });
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::source::{Last, Plan, Planned, Source, Whole};
 use super::target::{Target, There};
 use super::{BackupProgress, BackupReport};
 use crate::error::BackupError;
+use crate::segment::base;
 use crate::segment::copy::{CopyError, copy};
 use crate::segment::name::{STREAM_TABLE, sidecar_name};
 use crate::segment::sidecar;
@@ -39,6 +40,10 @@ impl Bringer<'_> {
             let whole = plan.whole.iter().map(Planned::Whole);
             whole.chain([Planned::Last(&plan.last)])
         };
+        if let Some(base) = plan.base.as_ref().filter(|_| !there.has_base(plan)) {
+            base::store(&*self.target.directory, base.first, &base.bytes)?;
+            self.report.bytes_copied += 2 * base.bytes.len() as u64;
+        }
         let bytes_all = wanted().filter(is_missing).map(|planned| planned.bytes()).sum();
         let mut bytes_done = 0;
         for planned in wanted() {

@@ -15,6 +15,8 @@
 //!    and will not be written to again; else it is copied under a temporary name, synced, read back,
 //!    verified frame by frame, and renamed. The last one is copied up to its last batch, with a close
 //!    frame behind it, which says that all in front of it had been durable.
+//!    The base of a log whose front was dropped is stored as the log itself stores it; nothing is dropped
+//!    meanwhile.
 //! 5. What does not belong there any more is removed, and the directory is synced.
 //! 6. `backup.unfinished` is removed, and the directory synced once more.
 //!

@@ -15,6 +15,7 @@ use quipu_format::{
 use super::BackupOptions;
 use super::frames::{Frames, Met};
 use crate::error::BackupError;
+use crate::segment::base::{self, BadCopy, Base};
 use crate::segment::name::STREAM_TABLE;
 use crate::segment::reader::Segment;
 use crate::storage::{Access, Directory, File, IoError};
@@ -33,6 +34,8 @@ pub(crate) struct Source {
 /// What is brought over.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// What outlives the segments that the log has dropped, if it has dropped any.
+    pub(super) base: Option<Base>,
     /// Full segments, as they are.
     pub(super) whole: Vec<Whole>,
     /// The one behind them, up to some batch.
@@ -67,6 +70,12 @@ impl Plan {
     pub(super) fn of(source: &Source, options: &BackupOptions) -> Result<Self, BackupError> {
         let end = options.end.unwrap_or(source.end).min(source.end);
         let time = options.time.unwrap_or(CommitTime::new(u64::MAX));
+        let base = source.base()?;
+        if let Some(Base { chain, .. }) = &base
+            && (chain.position > end || chain.time > time)
+        {
+            return Err(BackupError::Truncated { first_available: chain.position });
+        }
         let mut whole = Vec::new();
         let mut segments = source.segments.iter().peekable();
         while let Some(segment) = segments.next() {
@@ -85,12 +94,17 @@ impl Plan {
                     };
                     let cut = cut(source, segment, written, (end, time))?;
                     let last = Last { segment: Arc::clone(segment), cut };
-                    return Ok(Self { whole, last });
+                    return Ok(Self { base, whole, last });
                 }
             }
         }
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         Err(source.error("find a segment of", "", missing).into())
+    }
+
+    /// The first segment.
+    pub(super) fn first(&self) -> SegmentSeq {
+        self.base.as_ref().map_or(SegmentSeq::ZERO, |base| base.first)
     }
 
     /// What is brought over under a sequence number.
@@ -185,6 +199,26 @@ fn cut(
 }
 
 impl Source {
+    /// What stands in front of the first segment; `None`: that is the first that ever was.
+    fn base(&self) -> Result<Option<Base>, BackupError> {
+        let first = self.segments.first().map_or(SegmentSeq::ZERO, |first| first.sequence());
+        if first == SegmentSeq::ZERO {
+            return Ok(None);
+        }
+        let loaded = base::load(&*self.directory, first);
+        loaded.map(Some).map_err(|bad| {
+            let why = bad.into_iter().next().map(|(name, why)| match why {
+                BadCopy::Io(error) => error,
+                BadCopy::Wrong(_) | BadCopy::Misnamed(_) => {
+                    let wrong = std::io::Error::from(std::io::ErrorKind::InvalidData);
+                    self.error("read", &name, wrong)
+                }
+            });
+            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+            why.unwrap_or_else(|| self.error("find the base of", "", missing)).into()
+        })
+    }
+
     /// Opens a file of the log.
     pub(super) fn open(&self, name: &str) -> Result<Arc<dyn File>, IoError> {
         let opened = self.directory.open(name, Access::Read);

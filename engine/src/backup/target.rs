@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+use quipu_format::sidecar::LogBase;
 use quipu_format::{ByteOffset, ControlKind, Frame, FrameKind, Position, SegmentSeq, layout};
 
 use super::frames::{Frames, Met};
@@ -14,7 +15,7 @@ use super::source::{Cut, Plan, Planned, Source, Whole};
 use crate::error::{BackupError, OpenError};
 use crate::recovery::inventory::{Found, HeaderState, Inventory};
 use crate::recovery::plan::wrong_magic;
-use crate::segment::name::{Named, UNFINISHED_BACKUP, parse};
+use crate::segment::name::{Named, UNFINISHED_BACKUP, base_names, parse};
 use crate::storage::{Access, Directory, DirectoryLock, IoError, LockError};
 
 /// A directory that nobody else writes to.
@@ -33,13 +34,21 @@ pub(super) struct There {
     pub(super) names: BTreeSet<String>,
     /// Files that are of no use.
     pub(super) useless: Vec<String>,
+    /// Copies of the base that are as they are to be.
+    base_copies: usize,
     is_unfinished: bool,
 }
 
 impl There {
     /// Whether nothing is left to be done.
     pub(super) fn is_finished(&self, plan: &Plan) -> bool {
-        !self.is_unfinished && self.useless.is_empty() && self.kept.len() == plan.whole.len() + 1
+        let all_kept = self.kept.len() == plan.whole.len() + 1;
+        !self.is_unfinished && self.useless.is_empty() && all_kept && self.has_base(plan)
+    }
+
+    /// Whether the base is there, where there is to be one.
+    pub(super) fn has_base(&self, plan: &Plan) -> bool {
+        plan.base.is_none() || self.base_copies == 2
     }
 }
 
@@ -69,6 +78,14 @@ impl Target {
             match named {
                 Named::Unfinished => there.useless.push(entry.name.clone()),
                 Named::UnfinishedBackup => there.is_unfinished = true,
+                // The log has dropped it since, or somebody has dropped more of the backup.
+                Named::Segment(sequence) | Named::Sidecar(sequence) if sequence < plan.first() => {
+                    there.useless.push(entry.name.clone());
+                }
+                Named::Base(_) => match self.is_base(&entry.name, plan)? {
+                    true => there.base_copies += 1,
+                    false => there.useless.push(entry.name.clone()),
+                },
                 _ => {}
             }
             there.names.insert(entry.name);
@@ -81,6 +98,30 @@ impl Target {
             self.judge(source, plan, (found, inventory.has_activated()), &mut there)?;
         }
         Ok(there)
+    }
+
+    /// Whether a file there is a copy of the base as it is to be. Refuses that of another log.
+    fn is_base(&self, name: &str, plan: &Plan) -> Result<bool, BackupError> {
+        let read = || -> io::Result<Vec<u8>> {
+            let file = self.directory.open(name, Access::Read)?;
+            let length = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+            // No longer than one that is right: what decayed is brought over again.
+            let most = plan.base.as_ref().map_or(layout::base::BYTES, |base| base.bytes.len());
+            let mut bytes = vec![0; length.min(most + 1)];
+            file.read_at(0, &mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|error| self.error("read", name, error))?;
+        let ours = plan.last.segment.header().log_id;
+        match LogBase::decode(&bytes) {
+            Ok(base) if base.log_id() != ours => {
+                let (directory, found) = (self.directory.name(), base.log_id());
+                Err(BackupError::OtherLog { directory, expected: ours, found })
+            }
+            _ => Ok(plan.base.as_ref().is_some_and(|base| {
+                base_names(base.first).iter().any(|right| right == name) && base.bytes == bytes
+            })),
+        }
     }
 
     /// Whether a segment there is kept, is in the way, or shows another log or another way.

@@ -49,7 +49,8 @@ pub enum AppendError {
         /// The preconditions on streams, as in [`AppendError::PreconditionFailed`].
         streams: Box<[FailedPrecondition]>,
     },
-    /// What a precondition asks about cannot be read. Nothing was written. Run the verifier.
+    /// What a precondition asks about cannot be read. Nothing was written. Run the verifier, unless it is
+    /// gone by [`Log::truncate_before`](crate::Log::truncate_before).
     #[error("a precondition could not be judged: {0}")]
     NotJudged(ReadError),
     /// The batch breaks a rule or a limit. Nothing was written. Mend the caller.
@@ -126,6 +127,8 @@ impl AppendError {
             Self::PreconditionFailed(_)
             | Self::QueryMatched { .. }
             | Self::CheckpointRefused { .. } => AppendErrorKind::Precondition,
+            // What is gone cannot be asked about any more; what is there can.
+            Self::NotJudged(ReadError::Truncated { .. }) => AppendErrorKind::Precondition,
             Self::NotJudged(_) => AppendErrorKind::Damage,
             Self::InvalidBatch(_) | Self::TooLarge { .. } | Self::ReadOnly => {
                 AppendErrorKind::Misuse

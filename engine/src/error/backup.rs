@@ -65,6 +65,13 @@ pub enum BackupError {
         /// Of the first event there that may not be in this log.
         position: Position,
     },
+    /// The backup was to end in front of where the log begins: what stood there has been dropped
+    /// ([`Log::truncate_before`](crate::Log::truncate_before)).
+    #[error("the log begins at position {first_available}, and no backup can end before that")]
+    Truncated {
+        /// Where it begins.
+        first_available: Position,
+    },
     /// A file in the target is none of a log's. Name an empty directory, or move it away.
     #[error("{file} is no part of a backup, move it away or name another directory")]
     ForeignFile {
@@ -88,6 +95,8 @@ pub enum BackupErrorKind {
     Damage,
     /// The log takes no syncs: open it again.
     Log,
+    /// It cannot end there: ask for a later end.
+    Range,
     /// The system failed.
     Io,
 }
@@ -106,6 +115,7 @@ impl BackupError {
                 BackupErrorKind::Damage
             }
             Self::NotSynced(_) => BackupErrorKind::Log,
+            Self::Truncated { .. } => BackupErrorKind::Range,
             Self::Io(_) => BackupErrorKind::Io,
         }
     }

@@ -3,6 +3,7 @@
 //! Owns: [`OpenError`], [`Damage`], [`Proof`]. Calls nothing. A refused open has changed nothing
 //! on disk, except that a missing directory or lock file may have been made.
 
+use quipu_format::sidecar::SidecarError;
 use quipu_format::{FrameError, LogId, Position, SegmentHeaderError, SegmentSeq};
 
 use super::IoError;
@@ -197,6 +198,9 @@ pub enum Fault {
         /// How long the file is.
         found: u64,
     },
+    /// A base is not as it was written: what outlives segments that were dropped is not known.
+    #[error("{0}")]
+    Base(SidecarError),
     /// The file is not as long as any segment is, and has no header that says more.
     #[error("the file is {found} bytes long, which no segment is")]
     NoSegmentLength {
@@ -233,6 +237,15 @@ pub enum Proof {
         /// The later segment.
         file: String,
     },
+    /// The log's base says that this segment follows what was dropped; it was durable before that.
+    #[error("{file} says that the log goes on there")]
+    Base {
+        /// A copy of the base.
+        file: String,
+    },
+    /// A base is kept twice, each copy whole and on the device before it has its name.
+    #[error("it was whole when it got its name, and no copy of it is right")]
+    BothCopies,
     /// The segment in front of it is sealed; it is not before this one has its name.
     #[error("{file} comes before it and is sealed, which it never is without it")]
     Sealed {
@@ -270,6 +283,9 @@ impl std::fmt::Display for Loss<'_> {
         match proof {
             Proof::WrongMagic => {
                 write!(f, "the log stops at position {position}, more may be lost")
+            }
+            Proof::BothCopies => {
+                f.write_str("what streams and checkpoints had come to cannot be read")
             }
             // It may be checkpoints alone, which take no position.
             Proof::Settled { .. } => {

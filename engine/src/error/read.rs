@@ -23,6 +23,14 @@ pub enum ReadError {
         /// What is wrong.
         fault: FrameError,
     },
+    /// What was asked for begins in front of what is kept: segments have been dropped by
+    /// [`Log::truncate_before`](crate::Log::truncate_before). Go on from `first_available`, if what is gone
+    /// is known from elsewhere.
+    #[error("all below position {first_available} has been dropped")]
+    Truncated {
+        /// The position of the first event that is kept.
+        first_available: Position,
+    },
     /// A log that another process writes ends in front of what this reader has seen: files were put
     /// back, or a device has lost what no sync had covered. Open it again.
     #[error("the log ends at position {end}, and had been read up to {seen}: open it again")]
@@ -43,6 +51,8 @@ pub enum ReadError {
 pub enum ReadErrorKind {
     /// What is stored is not what was written: verify, restore.
     Damage,
+    /// It has been dropped, as was asked for.
+    Truncated,
     /// The system failed.
     Io,
 }
@@ -53,6 +63,7 @@ impl ReadError {
     pub fn kind(&self) -> ReadErrorKind {
         match self {
             Self::Damaged { .. } | Self::Rewound { .. } => ReadErrorKind::Damage,
+            Self::Truncated { .. } => ReadErrorKind::Truncated,
             Self::Io(_) => ReadErrorKind::Io,
         }
     }

@@ -18,6 +18,7 @@
 //! | is killed | its claim stays, and is still true |
 //! | comes back | its claim begins at the end of what its recovery has kept: no lower |
 //! | says nothing, or cannot | later frames tell: at the latest the mark of an idle log |
+//! | drops the front of the log | what is gone leaves the list at the next thorough look; a reader that has not come so far goes on where the base says, and its subscriptions are told [`ReadError::Truncated`] |
 
 pub(crate) mod poller;
 mod way;
@@ -28,13 +29,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quipu_format::sidecar::{SealedSegment, Section};
-use quipu_format::{Body, ByteOffset, Frame, FrameError, FrameKind, NamedCheckpoint, Position};
+use quipu_format::{
+    Body, ByteOffset, Frame, FrameError, FrameKind, NamedCheckpoint, Position, SegmentSeq,
+};
 
 use crate::error::ReadError;
 use crate::index::checkpoints::PublishedCheckpoints;
 use crate::index::{StreamIndex, intake};
 use crate::recovery::{Reached, indexes};
+use crate::segment::base::{self, Base};
 use crate::segment::landmarks::Landmarks;
+use crate::segment::name::{Named, parse, segment_name};
 use crate::segment::reader::Segment;
 use crate::segment::set::SegmentSet;
 use crate::segment::sidecar;
@@ -175,6 +180,10 @@ impl Follower {
         let claim = beacon::read(&*self.directory, thorough).unwrap_or_default();
         if claim == state.claim && !thorough {
             return Ok(());
+        }
+        if thorough {
+            // Before the tip goes on: the segment behind it may be gone.
+            self.drop_front(state)?;
         }
         let end = match self.taken_up(state, claim)? {
             Some(end) => Some(end),
@@ -427,6 +436,74 @@ impl Follower {
             let oldest = oldest.as_slice();
             indexes::complete(&*self.directory, false, oldest, &self.index, || 1);
         }
+    }
+
+    /// Lets go of segments that the writer has dropped: reads begin where its base says. One that has not
+    /// come so far goes on there.
+    fn drop_front(&self, state: &mut State) -> Result<(), ReadError> {
+        let Some(oldest) = self.segments.snapshot().first().map(|first| first.sequence()) else {
+            return Ok(());
+        };
+        let opened = self.directory.open(&segment_name(oldest), Access::Read);
+        let is_gone = opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let Some(base) = is_gone.then(|| self.base()).flatten() else { return Ok(()) };
+        if base.first > state.segment.sequence() {
+            return self.go_on_behind(state, &base);
+        }
+        self.segments.drop_before(base.first);
+        self.drop_tails(state, base.first);
+        Ok(())
+    }
+
+    /// Goes on where the log begins now. Whatever was known only rises by that. The list of segments comes
+    /// first: who finds a stream's new head is told that it has been dropped, and no damage.
+    fn go_on_behind(&self, state: &mut State, base: &Base) -> Result<(), ReadError> {
+        let failed = |error| self.failed("open", &state.segment, error);
+        let view = base.view().map_err(|error| failed(io::Error::other(error)))?;
+        let start = Way::behind(base, &*self.directory).map_err(failed)?;
+        // Dropped itself since: the next look finds where the log begins then.
+        let Some(start) = start else { return Ok(()) };
+        let first = Segment::FIRST_FRAME.as_u64();
+        let (region, _) = start.file.map(first, Access::Read).map_err(failed)?;
+        let header = start.header;
+        let next = Arc::new(Segment::new(header, region, Landmarks::new(header.capacity)));
+        self.segments.put(vec![Arc::clone(&next)]);
+        let behind = std::mem::replace(&mut state.segment, next);
+        self.index.update(|streams| streams.take_tail(behind.sequence()));
+        self.drop_tails(state, base.first);
+        self.index.update(|streams| {
+            streams.load(view.table());
+            streams.begin_segment(header.sequence, header.base_position);
+        });
+        state.set = view
+            .checkpoints()
+            .flatten()
+            .map(|checkpoint| (checkpoint.name.into(), checkpoint.position))
+            .collect();
+        (state.tip, state.ahead, state.settled) = (start, None, None);
+        self.publish(state, base.chain.position);
+        Ok(())
+    }
+
+    /// Lets go of what is kept in memory of segments in front of `first`.
+    fn drop_tails(&self, state: &mut State, first: SegmentSeq) {
+        state.unindexed.retain(|segment| {
+            let is_kept = segment.sequence() >= first;
+            if !is_kept {
+                self.index.update(|streams| streams.take_tail(segment.sequence()));
+            }
+            is_kept
+        });
+    }
+
+    /// What the log begins with now, if its front has been dropped.
+    fn base(&self) -> Option<Base> {
+        let listed = self.directory.list().ok()?;
+        let bases = listed.iter().filter_map(|entry| match parse(&entry.name) {
+            Named::Base(sequence) if entry.is_file => Some(sequence),
+            _ => None,
+        });
+        base::load(&*self.directory, bases.max()?).ok()
     }
 
     fn failed(&self, operation: &'static str, segment: &Segment, error: io::Error) -> ReadError {

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use quipu_format::sidecar::SealedSegment;
 use quipu_format::{
     ByteOffset, Chain, ControlKind, Frame, FrameError, FrameKind, Position, Salt, SegmentHeader,
-    Step, layout,
+    SegmentSeq, Step, layout,
 };
 
 use crate::recovery::Reached;
 use crate::recovery::window::Window;
+use crate::segment::base::Base;
 use crate::segment::name::segment_name;
 use crate::segment::reader::Segment;
 use crate::storage::{Access, Directory, File};
@@ -48,6 +49,15 @@ impl Way {
         let Reached { header, offset, is_sealed, chain, .. } = *reached;
         let file = directory.open(&segment_name(header.sequence), Access::Read)?;
         Ok(Self { file, header, offset, chain, is_sealed })
+    }
+
+    /// The start of the segment that a base names. `None`: it is not there any more.
+    pub(super) fn behind(base: &Base, directory: &dyn Directory) -> io::Result<Option<Self>> {
+        let opened = Self::open(base.first, directory)?;
+        let follows = |header: &SegmentHeader| {
+            header.log_id == base.log_id && base.chain.leads_to(header, base.seal_end)
+        };
+        Ok(opened.filter(|(_, header)| follows(header)).map(Self::at_start))
     }
 
     /// The position of the next event.
@@ -92,8 +102,19 @@ impl Way {
 
     /// The start of the segment behind this one, which is sealed. `None`: it is not in use yet.
     pub(super) fn next_segment(&self, directory: &dyn Directory) -> io::Result<Option<Self>> {
-        let sequence = self.header.sequence.plus(1);
-        // Opened each time anew: one that is not in use yet may be replaced.
+        let opened = Self::open(self.header.sequence.plus(1), directory)?;
+        let follows = |header: &SegmentHeader| {
+            header.log_id == self.header.log_id && self.chain.leads_to(header, self.offset)
+        };
+        Ok(opened.filter(|(_, header)| follows(header)).map(Self::at_start))
+    }
+
+    /// The file of a segment that is in use, and its header. Opened each time anew: one that is not in
+    /// use yet may be replaced.
+    fn open(
+        sequence: SegmentSeq,
+        directory: &dyn Directory,
+    ) -> io::Result<Option<(Arc<dyn File>, SegmentHeader)>> {
         let file = match directory.open(&segment_name(sequence), Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
@@ -105,13 +126,13 @@ impl Way {
         }
         file.read_at(0, &mut block)?;
         let Ok(Some(header)) = SegmentHeader::decode(&block) else { return Ok(None) };
-        let belongs = header.sequence == sequence
-            && header.log_id == self.header.log_id
-            && header.capacity == length
-            && self.chain.leads_to(&header, self.offset);
-        let chain = Chain::at_start_of(&header);
-        let offset = Segment::FIRST_FRAME;
-        Ok(belongs.then_some(Self { file, header, offset, chain, is_sealed: false }))
+        let belongs = header.sequence == sequence && header.capacity == length;
+        Ok(belongs.then_some((file, header)))
+    }
+
+    fn at_start((file, header): (Arc<dyn File>, SegmentHeader)) -> Self {
+        let (chain, offset) = (Chain::at_start_of(&header), Segment::FIRST_FRAME);
+        Self { file, header, offset, chain, is_sealed: false }
     }
 
     /// What the index of this segment is bound to, right behind its seal.

@@ -89,12 +89,8 @@ impl History {
         index: &StreamIndex,
         link: &Link,
     ) -> Result<Option<Link>, ReadError> {
-        let Some(version) = Version::new(link.versions.start).before() else { return Ok(None) };
-        let head = match link.previous {
-            Some(position) => StreamHead { version, position },
-            None => self.search(link, version)?,
-        };
-        self.link(index, head).map(Some)
+        let head = self.head_in_front(link)?;
+        head.map(|head| self.link(index, head)).transpose()
     }
 
     /// The part that holds `version`, going back from `from` or from the last.
@@ -132,6 +128,10 @@ impl History {
         let mut link = self.newest(index)?;
         while let Some(newer) = link.as_ref().filter(|link| position < link.segment.base_position())
         {
+            if newer.previous == Some(position) {
+                // Known even if the event itself has been dropped.
+                return Ok(Version::new(newer.versions.start).before());
+            }
             link = self.older(index, newer)?;
         }
         let Some(link) = link else { return Ok(None) };
@@ -165,7 +165,7 @@ impl History {
         let start = into.len();
         for remade in [false, true] {
             into.truncate(start);
-            let own = link.own_index(remade)?;
+            let own = link.own_index(remade).map_err(|error| link.dropped_or(index, error))?;
             if self.read_positions(&own, &versions, into).is_ok()
                 && (into.len() - start) as u64 == wanted
             {
@@ -200,8 +200,8 @@ impl History {
         from: StreamHead,
         end: Position,
     ) -> Result<Option<StreamHead>, ReadError> {
-        let mut link = Some(self.link(index, from)?);
-        while let Some(newer) = link {
+        let mut newer = self.link(index, from)?;
+        loop {
             if newer.segment.base_position() < end {
                 let mut positions = Vec::new();
                 self.positions(index, &newer, newer.versions.clone(), &mut positions)?;
@@ -211,13 +211,33 @@ impl History {
                     return Ok(Some(StreamHead { version, position: *last }));
                 }
             }
-            link = self.older(index, &newer)?;
+            let Some(head) = self.head_in_front(&newer)? else { return Ok(None) };
+            if head.position < end {
+                return Ok(Some(head));
+            }
+            newer = self.link(index, head)?;
         }
-        Ok(None)
+    }
+
+    /// The stream's last event in front of a part.
+    fn head_in_front(&self, link: &Link) -> Result<Option<StreamHead>, ReadError> {
+        let Some(version) = Version::new(link.versions.start).before() else { return Ok(None) };
+        Ok(Some(match link.previous {
+            Some(position) => StreamHead { version, position },
+            None => self.search(link, version)?,
+        }))
+    }
+
+    /// What is said of an event that has been dropped.
+    fn truncated(&self) -> ReadError {
+        ReadError::Truncated { first_available: set::start(&self.segments) }
     }
 
     /// The part that ends with `head`, or goes on behind it.
     fn link(&self, index: &StreamIndex, head: StreamHead) -> Result<Link, ReadError> {
+        if head.position < set::start(&self.segments) {
+            return Err(self.truncated());
+        }
         let place = set::holding(&self.segments, head.position);
         let segment = place.and_then(|place| self.segments.get(place));
         let (Some(place), Some(segment), Some((number, ..))) = (place, segment, &self.stream)
@@ -244,7 +264,7 @@ impl History {
             }
         }
         for remade in [false, true] {
-            let own = link.own_index(remade)?;
+            let own = link.own_index(remade).map_err(|error| link.dropped_or(index, error))?;
             if let Ok(Some((first_version, previous))) = self.read_link(&own, head) {
                 link.versions.start = first_version;
                 link.previous = previous;
@@ -290,7 +310,11 @@ impl History {
                 }
             }
         }
-        Err(link.disagrees(version.as_u64()))
+        match set::start(&self.segments) {
+            Position::ZERO => Err(link.disagrees(version.as_u64())),
+            // In none that is kept, each of which has said so.
+            _ => Err(self.truncated()),
+        }
     }
 }
 
@@ -302,6 +326,16 @@ impl Link {
 
     fn own_index(&self, remade: bool) -> Result<Arc<SegmentIndex>, ReadError> {
         self.segment.own_index(remade)
+    }
+
+    /// What is said where there is no index: a reader that follows a log, and was left behind, has let go of
+    /// what it knew of a segment that was never sealed here.
+    fn dropped_or(&self, index: &StreamIndex, error: ReadError) -> ReadError {
+        let first_available = set::start(&index.segments().snapshot());
+        match self.segment.base_position() < first_available {
+            true => ReadError::Truncated { first_available },
+            false => error,
+        }
     }
 
     /// Segment and index do not say the same.

@@ -4,8 +4,9 @@
 //! the sealed one has been synced: so the index says that the whole segment is on the device.
 //!
 //! An index that cannot be stored is kept in memory: nothing that was acknowledged depends on it.
-//! It is written by the one thread that gives segments their names: a failed sync of the directory
-//! is told of once, and must not be taken from the one who waits for it.
+//! It is written by the one thread that gives segments their names, and whoever gives one keeps others from
+//! it until it is durable: a failed sync of the directory is told of once, and must not be taken from the
+//! one who waits for it.
 
 use std::sync::Arc;
 

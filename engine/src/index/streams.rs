@@ -6,7 +6,7 @@
 //! apart, once.
 
 use hashbrown::HashTable;
-use quipu_format::sidecar::NameHash;
+use quipu_format::sidecar::{NameHash, StreamCheckpoint};
 use quipu_format::{Position, SegmentSeq, Version};
 
 use super::arena::{Chunks, NameAt, Names};
@@ -129,6 +129,17 @@ impl Streams {
         if let Some(stream) = self.streams.get_mut(number.0 as usize) {
             stream.next_version = head.version.as_u64() + 1;
             stream.last = head.position;
+        }
+    }
+
+    /// Takes all streams of a file that has been verified, each of which is not further here.
+    pub(crate) fn load(&mut self, table: &StreamCheckpoint<'_>) {
+        // Bounded by the file's length: each takes eleven bytes at least.
+        self.reserve(usize::try_from(table.header().stream_count).unwrap_or(0));
+        for stream in table.streams().flatten() {
+            let number = self.find_or_add(stream.hash.as_u64(), stream.name);
+            let (version, position) = (stream.version, stream.position);
+            self.advance(number, StreamHead { version, position });
         }
     }
 

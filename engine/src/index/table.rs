@@ -4,8 +4,8 @@
 //! Owns: [`TableKeeper`], which makes that file when it is worth it. May call: segment, the format. Runs
 //! where indexes are made, off the writer's path.
 //!
-//! The file that is there is merged with the indexes made since, front to back; nothing else is looked
-//! at. It is made again when those have as many entries as it has streams: so each entry costs about
+//! The file that is there, or the base of a log whose first segments have been dropped, is merged with the
+//! indexes made since, front to back; nothing else is looked at. It is made again when those have as many entries as it has streams: so each entry costs about
 //! one more in it over the log's life, and opening never reads more than about twice the streams.
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use quipu_format::sidecar::{
     StreamCheckpoint, StreamState,
 };
 
+use crate::segment::base;
 use crate::segment::reader::Segment;
 use crate::segment::sidecar::SegmentIndex;
 use crate::segment::stream_table;
@@ -58,6 +59,13 @@ impl TableKeeper {
         let old = old.as_deref().map(StreamCheckpoint::decode).and_then(Result::ok);
         // Some other file may have been put there meanwhile.
         let old = old.filter(|old| belongs(old, segments));
+        let first = segments.first().map(|first| first.sequence());
+        let base = match (&old, first) {
+            (None, Some(first)) if first > SegmentSeq::ZERO => base::load(directory, first).ok(),
+            _ => None,
+        };
+        let base = base.as_ref().and_then(|base| base.view().ok());
+        let old = old.or(base.as_ref().map(|base| *base.table()));
         let covered = old.map(|old| old.header().segment.sequence);
         let is_new = |segment: &&Arc<Segment>| {
             covered.is_none_or(|covered| covered < segment.sequence())
@@ -65,10 +73,11 @@ impl TableKeeper {
         };
         let own = segments.iter().filter(is_new).map(|segment| segment.attached());
         let Some(own) = own.collect::<Option<Vec<_>>>() else { return };
-        let Ok(Some((bytes, entries))) = merge(old.as_ref(), &own, sealed) else {
+        let Ok(Some(merged)) = merge(old.as_ref(), &own, sealed) else {
             self.covered = None;
             return;
         };
+        let (entries, bytes) = (merged.entries(), merged.finish(sealed));
         if stream_table::store(directory, &bytes).is_ok() {
             *self = Self { covered: Some(sealed.sequence), entries, since: 0 };
         }
@@ -83,14 +92,16 @@ fn belongs(old: &StreamCheckpoint<'_>, segments: &[Arc<Segment>]) -> bool {
     sealed.is_some_and(|sealed| old.header().check_segment(&sealed).is_ok())
 }
 
-/// The file's bytes, and how many entries it has; `None`: the indexes do not follow one another.
-fn merge(
+/// What is read of an index.
+pub(crate) const NEEDED: [Section; 3] =
+    [Section::StreamTable, Section::StreamRecords, Section::Checkpoints];
+
+/// All streams and checkpoints at the end of `sealed`; `None`: the indexes do not follow one another.
+pub(crate) fn merge(
     old: Option<&StreamCheckpoint<'_>>,
     since: &[Arc<SegmentIndex>],
     sealed: &SealedSegment,
-) -> Result<Option<(Vec<u8>, u64)>, SidecarError> {
-    const NEEDED: [Section; 3] =
-        [Section::StreamTable, Section::StreamRecords, Section::Checkpoints];
+) -> Result<Option<CheckpointBuilder>, SidecarError> {
     let mut sequence = old.map(|old| old.header().segment.sequence);
     let mut changed: Vec<StreamState<'_>> = Vec::new();
     let mut set: Vec<SetCheckpoint<'_>> = Vec::new();
@@ -143,8 +154,7 @@ fn merge(
         }
     }
     push_up_to(None, &mut builder);
-    let entries = builder.entries();
-    Ok(Some((builder.finish(sealed), entries)))
+    Ok(Some(builder))
 }
 
 fn key<'a>(stream: &StreamState<'a>) -> (NameHash, &'a str) {

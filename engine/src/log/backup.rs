@@ -87,6 +87,9 @@ impl Log {
         options: &BackupOptions,
         progress: &mut dyn FnMut(BackupProgress),
     ) -> Result<BackupReport, BackupError> {
+        // What is to be brought over stays. A writer in another process may drop it all the same: then
+        // a file is missing, and the backup says that it is not finished.
+        let _front = self.shared.retention.as_ref().map(|retention| retention.hold());
         let source = self.source()?;
         let report = backup::run(&source, target, options, progress)?;
         let BackupReport { end, segments_kept, segments_linked, segments_copied, took, .. } =

@@ -11,6 +11,7 @@ use crate::append::pipeline::Pipeline;
 use crate::append::writer::WriterThreads;
 use crate::error::AppendError;
 use crate::follow::poller::Poller;
+use crate::retention::Retention;
 use crate::storage::DirectoryLock;
 use crate::subscribe::notifier::Notifier;
 use crate::sync::Mutex;
@@ -18,6 +19,7 @@ use crate::sync::Mutex;
 /// Ends the writer.
 pub(super) struct Closer {
     pub(super) pipeline: Option<Arc<Pipeline>>,
+    pub(super) retention: Option<Arc<Retention>>,
     pub(super) notifier: Arc<Notifier>,
     pub(super) threadless: bool,
     pub(super) running: Mutex<Option<Running>>,
@@ -57,6 +59,10 @@ impl Closer {
         }
         // Segments are prepared in the background until here.
         pipeline.release();
+        // Whoever opens the log next is not to meet one who drops segments.
+        if let Some(retention) = &self.retention {
+            retention.close();
+        }
         drop(lock);
         answer.map(drop)
     }

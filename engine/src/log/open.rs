@@ -24,6 +24,7 @@ use crate::index::indexer::Indexer;
 use crate::options::Options;
 use crate::recovery::report::RecoveryReport;
 use crate::recovery::{Reached, Recovered, RecoveredWriter, recover, recover_read_only};
+use crate::retention::Retention;
 use crate::segment::set::SegmentSet;
 use crate::segment::source::{Background, Inline, SegmentSource};
 use crate::stats::Counters;
@@ -122,11 +123,16 @@ impl Log {
             notifier: Arc::new(Notifier::default()),
             counters: Arc::new(Counters::default()),
         };
-        let pipeline = match writer {
-            None => None,
+        let (pipeline, retention) = match writer {
+            None => (None, None),
             Some(writer) => {
-                let stored = (writer, checkpoints);
-                Some(pipeline(stored, &common, &options, environment, threadless)?)
+                let latch = Arc::new(Latch::new());
+                let Common { segments, watermarks, .. } = &common;
+                let parts = (Arc::clone(segments), Arc::clone(watermarks), Arc::clone(&latch));
+                let retention = Retention::new(Arc::clone(&directory), parts.0, parts.1, parts.2);
+                let stored = (writer, checkpoints, latch);
+                let pipeline = pipeline(stored, &common, &options, environment, threadless)?;
+                (Some(pipeline), Some(Arc::new(retention)))
             }
         };
         let threads = match &pipeline {
@@ -151,6 +157,7 @@ impl Log {
         let running = lock.map(|lock| Running { threads, lock });
         let closer = Closer {
             pipeline: pipeline.clone(),
+            retention: retention.clone(),
             notifier: Arc::clone(&notifier),
             threadless,
             running: Mutex::new(running),
@@ -167,6 +174,7 @@ impl Log {
             counters,
             options,
             pipeline,
+            retention,
             follows,
             threadless,
         };
@@ -203,7 +211,7 @@ struct Common {
 
 /// Builds the data path of appends.
 fn pipeline(
-    (writer, checkpoints): (RecoveredWriter, Checkpoints),
+    (writer, checkpoints, latch): (RecoveredWriter, Checkpoints, Arc<Latch>),
     common: &Common,
     options: &Options,
     environment: Environment,
@@ -212,7 +220,6 @@ fn pipeline(
     let Common { index, segments, watermarks, published, notifier, counters } = common;
     let RecoveredWriter { active, header, preparer, is_unwitnessed, table } = writer;
     let directory = Arc::clone(preparer.directory());
-    let latch = Arc::new(Latch::new());
     let indexer = Box::new(Indexer::new(Arc::clone(&directory), Arc::clone(index), table));
     let source: Box<dyn SegmentSource> = match threadless {
         true => Box::new(Inline::new(preparer, Arc::clone(&latch), indexer)),

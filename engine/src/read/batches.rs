@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use quipu_format::Position;
+
 use super::batch::RecordedBatch;
 use super::cursor::BatchCursor;
 use super::snapshot::Snapshot;
@@ -19,11 +21,13 @@ pub struct Batches {
     range: Range<u64>,
     backward: bool,
     cursor: Option<BatchCursor>,
+    /// What was asked for begins in front of this position, the first that is kept.
+    truncated: Option<Position>,
 }
 
 impl Batches {
     pub(crate) fn new(snapshot: Snapshot, range: Range<u64>) -> Self {
-        Self { snapshot, range, backward: false, cursor: None }
+        Self { snapshot, range, backward: false, cursor: None, truncated: None }
     }
 
     /// From the last batch to the first. To be said before the first batch is taken.
@@ -37,12 +41,20 @@ impl Iterator for Batches {
     type Item = Result<RecordedBatch, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Self { snapshot, range, backward, cursor } = self;
-        let cursor = cursor
-            .get_or_insert_with(|| BatchCursor::new(snapshot.clone(), range.clone(), *backward));
+        let Self { snapshot, range, backward, cursor, truncated } = self;
+        let cursor = cursor.get_or_insert_with(|| {
+            let (range, first) = snapshot.kept(range.clone(), *backward);
+            *truncated = first;
+            BatchCursor::new(snapshot.clone(), range, *backward)
+        });
         let verify = cursor.snapshot().verify;
-        let opened = cursor.next()?.and_then(|found| RecordedBatch::open(&found, verify));
+        let Some(found) = cursor.next() else {
+            let first_available = truncated.take()?;
+            return Some(Err(ReadError::Truncated { first_available }));
+        };
+        let opened = found.and_then(|found| RecordedBatch::open(&found, verify));
         if opened.is_err() {
+            *truncated = None;
             cursor.stop();
         }
         Some(opened)

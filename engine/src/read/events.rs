@@ -144,6 +144,8 @@ pub struct ReadEvents {
     places: EventPlaces,
     /// The positions of the batch at hand that are still to be given.
     positions: Range<u64>,
+    /// What was asked for begins in front of this position, the first that is kept.
+    truncated: Option<Position>,
 }
 
 impl Iterator for ReadEvents {
@@ -158,12 +160,13 @@ impl Iterator for ReadEvents {
                 false => self.positions.next(),
             };
             let Some(position) = position else {
-                match self.open_next()? {
-                    Ok(()) => continue,
-                    Err(error) => {
+                match self.open_next() {
+                    Some(Ok(())) => continue,
+                    Some(Err(error)) => {
                         self.limit = 0;
                         return Some(Err(error));
                     }
+                    None => return self.at_the_end(),
                 }
             };
             let position = Position::new(position);
@@ -186,18 +189,29 @@ impl ReadEvents {
     ) -> Self {
         let mut range = range.start..range.end.min(snapshot.end.as_u64());
         let mut finder = None;
+        let truncated;
         if let Some(filter) = &filter {
             range = filter.narrowed(range, &snapshot.segments);
+            (range, truncated) = snapshot.kept(range, backward);
             if filter.leads().is_some() {
                 let (index, filter) = (Arc::clone(index), Arc::clone(filter));
                 finder = Some(Box::new(Finder::new(index, filter, range.clone(), backward)));
                 // It says what is walked.
                 range = 0..0;
             }
+        } else {
+            (range, truncated) = snapshot.kept(range, backward);
         }
         let cursor = BatchCursor::new(snapshot, range, backward);
         let places = EventPlaces::default();
-        Self { cursor, backward, limit, filter, finder, places, positions: 0..0 }
+        Self { cursor, backward, limit, filter, finder, places, positions: 0..0, truncated }
+    }
+
+    /// All that is kept has been given: says so, if more was asked for.
+    fn at_the_end(&mut self) -> Option<Result<RecordedEvent, ReadError>> {
+        let first_available = self.truncated.take()?;
+        self.limit = 0;
+        Some(Err(ReadError::Truncated { first_available }))
     }
 
     /// Whether a listed event passes the filter.

@@ -89,6 +89,13 @@ impl CheckpointWalk {
         Ok(())
     }
 
+    /// Takes those that were set in front of where the log begins, by its base, which is durable.
+    pub(super) fn begin(&mut self, set: SetCheckpoints<'_>) -> Result<(), SidecarError> {
+        self.start(set)?;
+        self.is_unwitnessed = false;
+        Ok(())
+    }
+
     /// Takes those that the file of all streams says are set, in front of everything else.
     pub(super) fn start(&mut self, set: SetCheckpoints<'_>) -> Result<(), SidecarError> {
         *self = Self::default();

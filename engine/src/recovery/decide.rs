@@ -20,6 +20,7 @@
 //! | the file is missing | a segment in use | refuse: damage |
 //! | the file is missing, the segment in front is sealed | anything | refuse: damage |
 //! | the first file is missing | a segment, used or not | refuse: damage |
+//! | the first segment's start, and there is a base | anything | refuse: damage |
 //! | the file has a length that it never had | anything | refuse: damage |
 //! | anything | a wrong magic, there or at X | refuse: damage, in that file |
 //! | the only header does not verify | something | refuse: damage |
@@ -44,6 +45,8 @@ pub(crate) struct Observed {
     pub(crate) settled: Option<(String, u64)>,
     /// The segment in front of X, if X is the start of one and that is sealed.
     pub(crate) sealed_before: Option<String>,
+    /// The log's base, if X is the start of the first segment: its header was durable before the base.
+    pub(crate) base: Option<String>,
     /// A segment that cannot be there without the one of X.
     pub(crate) there_behind: Option<String>,
     /// The first segment at X or behind it whose magic no crash explains.
@@ -95,6 +98,9 @@ pub(crate) fn decide(observed: &Observed) -> Decision {
     }
     if let Some((file, offset)) = &observed.settled {
         return Decision::Refuse(Proof::Settled { file: file.clone(), offset: *offset });
+    }
+    if let Some(file) = &observed.base {
+        return Decision::Refuse(Proof::Base { file: file.clone() });
     }
     let Observed { sealed_before, there_behind, wrong_magic, unchecked, .. } = observed;
     match observed.fault {
@@ -165,6 +171,7 @@ mod tests {
             evidence: None,
             settled: None,
             sealed_before: None,
+            base: None,
             there_behind: None,
             wrong_magic: None,
             unchecked: None,
@@ -226,6 +233,14 @@ mod tests {
             let seen = Observed { sealed_before: sealed.clone(), ..observed(fault) };
             let refused = matches!(decide(&seen), Decision::Refuse(Proof::Sealed { .. }));
             assert_eq!(refused, fault == Fault::MissingFile, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn the_start_of_the_first_segment_behind_a_base_is_damage_whatever_is_there() {
+        for fault in FAULTS {
+            let seen = Observed { base: Some("base".to_owned()), ..observed(fault) };
+            assert!(matches!(decide(&seen), Decision::Refuse(Proof::Base { .. })), "{fault:?}");
         }
     }
 

@@ -5,9 +5,11 @@
 use std::io;
 use std::sync::Arc;
 
-use quipu_format::{LogId, SegmentHeader, SegmentHeaderError, SegmentSeq, layout};
+use quipu_format::sidecar::SidecarError;
+use quipu_format::{LogId, Position, SegmentHeader, SegmentHeaderError, SegmentSeq, layout};
 
-use crate::error::OpenError;
+use crate::error::{Damage, Fault, OpenError, Proof};
+use crate::segment::base::{self, BadCopy, Base};
 use crate::segment::name::{Named, parse};
 use crate::storage::{Access, Directory, File, IoError};
 
@@ -23,6 +25,10 @@ pub(crate) struct Inventory {
     pub(crate) is_unfinished_backup: bool,
     /// Indexes of segments, and their names.
     pub(crate) sidecars: Vec<(SegmentSeq, String)>,
+    /// What outlives the segments that were dropped; `None`: none ever was.
+    pub(crate) base: Option<Base>,
+    /// Segments in front of the base, and older bases: files that a truncation has left.
+    pub(crate) leftovers: Vec<String>,
 }
 
 /// One file that is named like a segment.
@@ -74,9 +80,23 @@ impl Inventory {
             unfinished: Vec::new(),
             is_unfinished_backup: false,
             sidecars: Vec::new(),
+            base: None,
+            leftovers: Vec::new(),
         };
-        for entry in entries.into_iter().filter(|entry| entry.is_file) {
+        let entries: Vec<_> = entries.into_iter().filter(|entry| entry.is_file).collect();
+        let newest = entries.iter().filter_map(|entry| match parse(&entry.name) {
+            Named::Base(sequence) => Some(sequence),
+            _ => None,
+        });
+        if let Some(newest) = newest.max() {
+            inventory.base = Some(inventory.load_base(newest)?);
+        }
+        let first = inventory.first();
+        for entry in entries {
             match parse(&entry.name) {
+                Named::Segment(sequence) | Named::Base(sequence) if sequence < first => {
+                    inventory.leftovers.push(entry.name);
+                }
                 Named::Segment(sequence) => {
                     let found = inventory.look_at(directory, sequence, entry.name, access)?;
                     inventory.segments.extend(found);
@@ -84,7 +104,7 @@ impl Inventory {
                 Named::Sidecar(sequence) => inventory.sidecars.push((sequence, entry.name)),
                 Named::Unfinished => inventory.unfinished.push(entry.name),
                 Named::UnfinishedBackup => inventory.is_unfinished_backup = true,
-                Named::StreamTable | Named::Other => {}
+                Named::Base(_) | Named::StreamTable | Named::Other => {}
             }
         }
         inventory.segments.sort_by_key(|found| found.sequence);
@@ -96,11 +116,53 @@ impl Inventory {
         self.segments.iter().any(Found::is_activated)
     }
 
-    /// The log's id, by its first segment that has a header.
+    /// The segment that the log begins with.
+    pub(crate) fn first(&self) -> SegmentSeq {
+        self.base.as_ref().map_or(SegmentSeq::ZERO, |base| base.first)
+    }
+
+    /// The log's id, by its base, else by its first segment that has a header.
     pub(crate) fn log_id(&self) -> Option<LogId> {
-        self.segments.iter().find_map(|found| match found.header {
-            HeaderState::Activated(header) => Some(header.log_id),
-            HeaderState::Unused | HeaderState::Bad(_) => None,
+        let of_header = || {
+            self.segments.iter().find_map(|found| match found.header {
+                HeaderState::Activated(header) => Some(header.log_id),
+                HeaderState::Unused | HeaderState::Bad(_) => None,
+            })
+        };
+        self.base.as_ref().map(|base| base.log_id).or_else(of_header)
+    }
+
+    /// The base that says where the log begins. Without a copy of it that is right nobody knows what the
+    /// streams have come to.
+    fn load_base(&self, newest: SegmentSeq) -> Result<Base, OpenError> {
+        let bad = match base::load(&*self.opened, newest) {
+            Ok(base) => return Ok(base),
+            Err(bad) => bad,
+        };
+        let wrong = bad.iter().find(|(_, why)| matches!(why, BadCopy::Wrong(_)));
+        let Some((name, why)) = wrong.or(bad.first()) else {
+            // Removed since it was listed, by the live writer beside this reader.
+            let missing = io::Error::from(io::ErrorKind::NotFound);
+            return Err(self.error("open", "the base", missing).into());
+        };
+        let file = self.path(name);
+        Err(match why {
+            BadCopy::Io(error) => OpenError::Io(error.clone()),
+            BadCopy::Misnamed(found) => OpenError::Misnamed { file, found: *found },
+            BadCopy::Wrong(SidecarError::FormatVersion { found }) => {
+                let source = SegmentHeaderError::FormatVersion { found: *found };
+                OpenError::Unsupported { file, source }
+            }
+            BadCopy::Wrong(error) => {
+                let offset = match error {
+                    SidecarError::Magic { .. } | SidecarError::Truncated(_) => 0,
+                    SidecarError::Checksum { section: "header", .. } => 0,
+                    _ => layout::base::BYTES as u64,
+                };
+                let (position, fault) = (Position::ZERO, Fault::Base(*error));
+                let damage = Damage { file, offset, position, fault, proof: Proof::BothCopies };
+                OpenError::Damaged(Box::new(damage))
+            }
         })
     }
 

@@ -127,7 +127,7 @@ pub(crate) fn recover(
     }
     let repaired = repair::repair(directory, &inventory, &walk, &observed, options)?;
 
-    let mut report = RecoveryReport::new(&walk);
+    let mut report = RecoveryReport::new(&inventory, &walk);
     report.bytes_cut = observed.bytes_after;
     report.seals_made_again = walk.healed_seals();
     report.unfinished_removed = inventory.unfinished.len();

@@ -6,6 +6,7 @@
 //! proved durable: by what the writer says, or where it says nothing, by what later frames say. What
 //! it has stored and not synced may be there in another form tomorrow.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,12 +32,35 @@ pub(crate) fn recover_read_only(
     options: &Options,
     environment: &Environment,
 ) -> Result<Recovered, OpenError> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        match recover_once(directory, options, environment) {
+            // A writer has dropped what was just found: the next look finds where the log begins now.
+            Err(OpenError::Io(error))
+                if error.io_error().kind() == io::ErrorKind::NotFound && looks < LOOKS_MAX => {}
+            recovered => return recovered,
+        }
+    }
+}
+
+fn recover_once(
+    directory: &Arc<dyn Directory>,
+    options: &Options,
+    environment: &Environment,
+) -> Result<Recovered, OpenError> {
     let started = Instant::now();
     let Look { inventory, index, walk, damage, writer_lives, session } = look(directory, options)?;
     if !inventory.has_activated() && damage.is_none() {
         return Err(OpenError::NoLog { directory: directory.name() });
     }
-    let mut report = RecoveryReport::new(&walk);
+    // Behind a base there is nothing in front of the first segment that could be read.
+    if let Some(damage) = damage.as_ref().filter(|_| walk.accepted.is_empty())
+        && inventory.base.is_some()
+    {
+        return Err(OpenError::Damaged(Box::new(damage.clone())));
+    }
+    let mut report = RecoveryReport::new(&inventory, &walk);
     // A foreign file behind what a live writer has made durable is told, and hinders nobody yet.
     let goes_on = damage.is_none() || walk.is_limited;
     report.damage = damage;
@@ -52,8 +76,8 @@ pub(crate) fn recover_read_only(
     let (end, synced) = match (walk.is_limited, writer_lives) {
         (true, _) => (chain.position, chain.position),
         // What a live writer has stored and not synced may still be taken back by a power cut.
-        (false, true) => (chain.synced_position, chain.synced_position),
-        (false, false) => (chain.position, chain.synced_position),
+        (false, true) => (walk.proved(), walk.proved()),
+        (false, false) => (chain.position, walk.proved()),
     };
     // Of what was walked, all below the end that is shown is durable.
     let durable_to = writer_lives.then_some(end);
@@ -125,7 +149,7 @@ fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Look, OpenE
             damage = None;
         }
         if writer_lives && damage.is_none() && looks < 2 * LOOKS_MAX {
-            proved = Some(walk.chain.synced_position);
+            proved = Some(walk.proved());
             continue;
         }
         return Ok(Look { inventory, index, walk, damage, writer_lives, session });

@@ -14,7 +14,9 @@
 //!    First of all a mark is stored where the zeros are to begin, and each file is synced.
 //! 5. The marks are zeroed, and the files synced again. Only now may something be appended at X: a
 //!    stale frame behind it would otherwise stand where new ones go.
-//! 6. Files that are of no use are removed, and the directory is synced.
+//! 6. Where a truncation has left files, or a copy of the base is wrong or missing, both copies are stored
+//!    again: the directory's sync that gave them their names may have failed.
+//! 7. Files that are of no use are removed, and the directory is synced.
 //!
 //! What is stored again stands there already; before other bytes are stored into a file that a backup has too,
 //! this log gets one of its own ([`super::own`]).
@@ -36,6 +38,8 @@ use super::own::open_own;
 use super::scan::{Accepted, Walk};
 use crate::error::OpenError;
 use crate::options::Options;
+use crate::segment;
+use crate::segment::name::{base_names, unfinished_base_name};
 use crate::segment::reader::Segment;
 use crate::storage::{Directory, File};
 
@@ -65,7 +69,15 @@ pub(crate) fn repair(
             zero(directory, inventory, found, from)?;
         }
     }
-    tidy(directory, inventory, walk, options)
+    // The names that it takes meanwhile are none to be removed.
+    let mut taken = Vec::new();
+    if let Some(base) = &inventory.base
+        && (base.unsound > 0 || !inventory.leftovers.is_empty())
+    {
+        segment::base::store(&**directory, base.first, &base.bytes)?;
+        taken.extend(base_names(base.first).map(|name| unfinished_base_name(&name)));
+    }
+    tidy(directory, inventory, walk, (options, &taken))
 }
 
 /// Steps 1 to 3.
@@ -160,22 +172,24 @@ fn zero(
     Ok(())
 }
 
-/// Step 6. Keeps the unused segments that follow the last one in use without a gap and have the
+/// Step 7. Keeps the unused segments that follow the last one in use without a gap and have the
 /// size that is wanted now. The first that follows is kept in any case, to be replaced when the
 /// next segment is prepared: a sealed segment whose successor has no name is damage.
 fn tidy(
     directory: &Arc<dyn Directory>,
     inventory: &Inventory,
     walk: &Walk,
-    options: &Options,
+    (options, taken): (&Options, &[String]),
 ) -> Result<Repaired, OpenError> {
     let behind = match walk.accepted.last() {
         Some(last) => last.header.sequence.plus(1),
-        None => SegmentSeq::ZERO,
+        None => walk.first,
     };
     let mut next = behind;
     let mut unused = Vec::new();
-    let mut useless: Vec<&str> = inventory.unfinished.iter().map(String::as_str).collect();
+    let unfinished = inventory.unfinished.iter().filter(|name| !taken.contains(name));
+    let mut useless: Vec<&str> = unfinished.map(String::as_str).collect();
+    useless.extend(inventory.leftovers.iter().map(String::as_str));
     for found in inventory.segments.iter().filter(|found| found.sequence >= behind) {
         if found.sequence == next && found.length == options.segment_bytes {
             unused.push(next);

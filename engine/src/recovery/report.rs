@@ -7,6 +7,7 @@ use std::time::Duration;
 use quipu_format::{ByteOffset, ControlKind, LogId, Position};
 
 use super::indexes::IndexCounts;
+use super::inventory::Inventory;
 use super::scan::Walk;
 use super::stream_table::TableUse;
 use crate::error::{Damage, Fault};
@@ -31,8 +32,17 @@ pub struct RecoveryReport {
     pub segments: usize,
     /// Batches found whole, those without events aside.
     pub batches: u64,
-    /// Events found; the position of the next one.
+    /// The position of the next event; of those below it, the ones from `first_available` on were found.
     pub events: u64,
+    /// The position of the first event that is kept: all below were dropped by
+    /// [`Log::truncate_before`](crate::Log::truncate_before).
+    pub first_available: Position,
+    /// Copies of the base, which keeps what must outlive dropped segments, that were wrong or missing. They
+    /// were made again from the other one, unless the log was opened for reading.
+    pub base_copies_wrong: usize,
+    /// Files that a truncation had left and that were removed, or are ignored, if the log was opened for
+    /// reading.
+    pub dropped_files_found: usize,
     /// Distinct streams.
     pub streams: usize,
     /// Named checkpoints.
@@ -95,15 +105,18 @@ impl RecoveryReport {
         self.indexes_unstored = completed.unstored;
     }
 
-    pub(super) fn new(walk: &Walk) -> Self {
+    pub(super) fn new(inventory: &Inventory, walk: &Walk) -> Self {
         Self {
             log_id: LogId::from_bytes([0; 16]),
             segments: walk.accepted.len(),
             batches: walk.batches,
             events: walk.chain.position.as_u64(),
+            first_available: walk.first_position,
+            base_copies_wrong: inventory.base.as_ref().map_or(0, |base| base.unsound),
+            dropped_files_found: inventory.leftovers.len(),
             streams: walk.streams,
             checkpoints: walk.checkpoints.len(),
-            proved_durable: walk.chain.synced_position,
+            proved_durable: walk.proved(),
             clean_close: walk.is_new() || walk.last_control == Some(ControlKind::Close),
             end: LogEnd {
                 file: walk.stop.file.clone(),

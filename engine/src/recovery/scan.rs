@@ -31,6 +31,12 @@ pub(crate) struct Walk {
     /// The segments with frames that were accepted, in order; the last is the one with the stop in
     /// it, unless that stands at a segment's very start.
     pub(crate) accepted: Vec<Accepted>,
+    /// The segment that the log begins with,
+    pub(crate) first: SegmentSeq,
+    /// and the position of its first event, below which all is durable, or was.
+    pub(crate) first_position: Position,
+    /// Where the segment in front of it ended, if that was dropped.
+    dropped_end: Option<ByteOffset>,
     /// Where the walk stopped.
     pub(crate) stop: Stop,
     /// The state of the log there.
@@ -87,6 +93,11 @@ impl Walk {
         self.batches == 0 && self.checkpoints.len() == 0
     }
 
+    /// All below is proved durable, by what the frames say or by the base.
+    pub(crate) fn proved(&self) -> Position {
+        self.chain.synced_position.max(self.first_position)
+    }
+
     pub(crate) fn healed_seals(&self) -> usize {
         self.accepted.iter().filter(|accepted| accepted.healed_seal.is_some()).count()
     }
@@ -103,26 +114,47 @@ pub(crate) fn walk(
 ) -> Result<Walk, OpenError> {
     let mut table = TableUse::NotAsked;
     if !scan_all {
-        let mut walk = Walk::new();
+        let mut walk = Walk::from(inventory);
         match stream_table::pass_over(inventory, index, &mut walk) {
             Ok(()) => return walk_on((inventory, index), scan_all, limit, walk),
             Err(error) => table = TableUse::without(&error),
         }
     }
-    walk_on((inventory, index), scan_all, limit, Walk { table, ..Walk::new() })
+    let mut walk = Walk { table, ..Walk::from(inventory) };
+    start(inventory, index, &mut walk)?;
+    walk_on((inventory, index), scan_all, limit, walk)
+}
+
+/// Takes streams and checkpoints as they were where the log begins.
+fn start(inventory: &Inventory, index: &StreamIndex, walk: &mut Walk) -> Result<(), OpenError> {
+    let Some(base) = &inventory.base else { return Ok(()) };
+    // It has been verified; only memory that forgets can fail here.
+    let forgot = |error| inventory.error("read", &base.name, std::io::Error::other(error));
+    let view = base.view().map_err(forgot)?;
+    walk.checkpoints.begin(view.checkpoints()).map_err(forgot)?;
+    index.update(|streams| streams.load(view.table()));
+    Ok(())
 }
 
 impl Walk {
-    fn new() -> Self {
+    /// Where the log begins: at its very start, or behind what its base says was dropped.
+    fn from(inventory: &Inventory) -> Self {
+        let first = inventory.first();
+        let base = inventory.base.as_ref();
+        let nothing = Chain {
+            position: Position::ZERO,
+            previous: 0,
+            time: quipu_format::CommitTime::ZERO,
+            synced_position: Position::ZERO,
+        };
+        let chain = base.map_or(nothing, |base| base.chain);
         Self {
             accepted: Vec::new(),
-            stop: Stop::at_start_of(SegmentSeq::ZERO, Fault::MissingFile),
-            chain: Chain {
-                position: Position::ZERO,
-                previous: 0,
-                time: quipu_format::CommitTime::ZERO,
-                synced_position: Position::ZERO,
-            },
+            first,
+            first_position: chain.position,
+            dropped_end: base.map(|base| base.seal_end),
+            stop: Stop::at_start_of(first, Fault::MissingFile),
+            chain,
             last_control: None,
             batches: 0,
             streams: 0,
@@ -143,7 +175,7 @@ fn walk_on(
 ) -> Result<Walk, OpenError> {
     let passed = walk.accepted.len();
     let last = walk.accepted.last();
-    let mut expected = last.map_or(SegmentSeq::ZERO, |last| last.header.sequence.plus(1));
+    let mut expected = last.map_or(walk.first, |last| last.header.sequence.plus(1));
     walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
     for (place, found) in inventory.segments.iter().enumerate().skip(passed) {
         walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
@@ -208,7 +240,10 @@ pub(super) fn admit(found: &Found, walk: &Walk) -> Result<SegmentHeader, Fault> 
         return Err(Fault::Length { expected: header.capacity, found: found.length });
     }
     let linked = match walk.accepted.last() {
-        None => header.predecessor.is_none(),
+        None => match walk.dropped_end {
+            None => header.predecessor.is_none(),
+            Some(end) => walk.chain.leads_to(&header, end),
+        },
         Some(before) => walk.chain.leads_to(&header, before.end),
     };
     if linked { Ok(header) } else { Err(Fault::Unlinked) }
@@ -360,6 +395,7 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
         evidence: None,
         settled: None,
         sealed_before: None,
+        base: None,
         there_behind: None,
         wrong_magic: None,
         unchecked: None,
@@ -367,6 +403,9 @@ pub(crate) fn observe(inventory: &Inventory, walk: &Walk) -> Result<Observed, Op
     };
     if let Some(last) = walk.accepted.last().filter(|last| last.sealed_at.is_some()) {
         observed.sealed_before = Some(inventory.path(&segment_name(last.header.sequence)));
+    }
+    if let Some(base) = inventory.base.as_ref().filter(|_| walk.accepted.is_empty()) {
+        observed.base = Some(inventory.path(&base.name));
     }
     let log_id = inventory.log_id();
     for found in inventory.segments.iter().filter(|found| found.sequence >= walk.stop.sequence) {

@@ -16,7 +16,6 @@ use quipu_format::sidecar::{SidecarError, StreamCheckpoint};
 use super::indexes::pass_over_unread;
 use super::inventory::Inventory;
 use super::scan::{Walk, admit};
-use crate::append::expected::StreamHead;
 use crate::index::StreamIndex;
 use crate::index::table::TableKeeper;
 use crate::segment::reader::Segment;
@@ -78,7 +77,11 @@ pub(super) fn pass_over(
     let bytes = stream_table::load(inventory.directory())?;
     let table = StreamCheckpoint::decode(&bytes)?;
     let last = table.header().segment.sequence;
-    let mut expected = SegmentSeq::ZERO;
+    let mut expected = inventory.first();
+    if last < expected {
+        // It is older than the base, which says as much and more.
+        return Err(LoadError::Missing);
+    }
     let mut neighbours = inventory.segments.iter().zip(inventory.segments.iter().skip(1));
     loop {
         let (found, next) = neighbours.next().ok_or(LoadError::Wrong)?;
@@ -98,16 +101,7 @@ pub(super) fn pass_over(
         table.streams().try_fold(0, |count, stream| stream.map(|_| count + 1));
     let entries = streams? + table.header().checkpoint_count;
     walk.checkpoints.start(table.checkpoints())?;
-    index.update(|streams| {
-        // Bounded by the file's length: each takes eleven bytes at least.
-        streams.reserve(usize::try_from(table.header().stream_count).unwrap_or(0));
-        for stream in table.streams().flatten() {
-            // Sorted, so that none is there twice.
-            let number = streams.add(stream.hash.as_u64(), stream.name);
-            let (version, position) = (stream.version, stream.position);
-            streams.advance(number, StreamHead { version, position });
-        }
-    });
+    index.update(|streams| streams.load(&table));
     walk.table = TableUse::Used { covered: last, entries };
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! Segments: the files that the log consists of.
 //!
 //! Owns: a segment as readers see it ([`reader`]), as the one writer appends to it ([`writer`]),
-//! the list of all ([`set`]), the index of a sealed one ([`sidecar`]), and how new ones come about
-//! ([`prepare`]). May call: storage, the
+//! the list of all ([`set`]), the index of a sealed one ([`sidecar`]), what outlives those that were
+//! dropped ([`base`]), and how new ones come about ([`prepare`]). May call: storage, the
 //! format. Knows nothing of batches, streams or callers.
 
+pub(crate) mod base;
 pub(crate) mod copy;
 pub(crate) mod landmarks;
 pub(crate) mod name;

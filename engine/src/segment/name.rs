@@ -33,13 +33,26 @@ pub(crate) const UNFINISHED_STREAM_TABLE: &str = "streams.ckpt.tmp";
 /// The name of an empty file that is there while a backup is being made: what is beside it is no log yet.
 pub(crate) const UNFINISHED_BACKUP: &str = "backup.unfinished";
 
-/// What a file name says.
+/// The names of the two copies of the base in front of a segment.
+pub(crate) fn base_names(sequence: SegmentSeq) -> [String; 2] {
+    ["base", "base2"].map(|copy| format!("{:020}.{copy}", sequence.as_u64()))
+}
+
+/// The name under which a copy of a base is written, before it is one.
+pub(crate) fn unfinished_base_name(name: &str) -> String {
+    format!("{name}.tmp")
+}
+
+/// What a file name says: these, and no others, are the files of a log. Segments and bases are what it
+/// consists of; sidecars and the file of streams are made from them; the rest is of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Named {
     /// A segment.
     Segment(SegmentSeq),
     /// The index of a sealed segment.
     Sidecar(SegmentSeq),
+    /// A copy of the base in front of a segment.
+    Base(SegmentSeq),
     /// A file that was not finished.
     Unfinished,
     /// That a backup was not finished.
@@ -59,11 +72,15 @@ pub(crate) fn parse(name: &str) -> Named {
         STREAM_TABLE => return Named::StreamTable,
         _ => {}
     }
-    let kinds: [(&str, Kind); 4] = [
+    let kinds: [(&str, Kind); 8] = [
         (".seg", Named::Segment),
         (".idx", Named::Sidecar),
+        (".base", Named::Base),
+        (".base2", Named::Base),
         (".seg.tmp", |_| Named::Unfinished),
         (".idx.tmp", |_| Named::Unfinished),
+        (".base.tmp", |_| Named::Unfinished),
+        (".base2.tmp", |_| Named::Unfinished),
     ];
     let found = kinds.into_iter().find_map(|(end, kind)| Some((name.strip_suffix(end)?, kind)));
     let Some((digits, named)) = found else { return Named::Other };
@@ -85,6 +102,10 @@ mod tests {
             assert_eq!(parse(&prepared_name(sequence)), Named::Unfinished);
             assert_eq!(parse(&sidecar_name(sequence)), Named::Sidecar(sequence));
             assert_eq!(parse(&unfinished_sidecar_name(sequence)), Named::Unfinished);
+            for name in base_names(sequence) {
+                assert_eq!(parse(&name), Named::Base(sequence));
+                assert_eq!(parse(&unfinished_base_name(&name)), Named::Unfinished);
+            }
         }
         assert_eq!(parse(UNFINISHED_STREAM_TABLE), Named::Unfinished);
         assert_eq!(parse(UNFINISHED_BACKUP), Named::UnfinishedBackup);

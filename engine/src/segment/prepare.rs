@@ -94,6 +94,7 @@ impl Preparer {
         file.prepare(self.segment_bytes, self.how)
             .map_err(|error| self.error("allocate", temporary, error))?;
         file.sync().map_err(|error| self.error("sync", temporary, error))?;
+        let _names = self.directory.names().lock();
         self.directory
             .rename(temporary, name)
             .map_err(|error| self.error("rename", temporary, error))?;

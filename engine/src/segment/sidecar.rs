@@ -6,7 +6,7 @@
 //!
 //! The order of effects when a file is stored, so that a crash leaves a whole file or a leftover:
 //! written under a temporary name, synced, renamed, the directory synced. Whoever stores one has
-//! synced the segment before, and nobody else changes names meanwhile.
+//! synced the segment before.
 
 use std::io;
 use std::sync::Arc;
@@ -198,6 +198,7 @@ pub(crate) fn store_file(
     let file = directory.create(temporary)?;
     file.write_at(0, bytes)?;
     file.sync()?;
+    let _names = directory.names().lock();
     directory.rename(temporary, name)?;
     directory.sync()?;
     Ok(file)

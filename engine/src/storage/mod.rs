@@ -34,6 +34,8 @@ use beacon::{BeaconPage, Words};
 pub use io_error::IoError;
 use raw::{Region, RegionWriter};
 
+use crate::sync::Mutex;
+
 /// One log's directory.
 ///
 /// Names are plain file names without a separator.
@@ -73,6 +75,11 @@ pub(crate) trait Directory: Any + Debug + Send + Sync {
 
     /// Makes the directory's names durable.
     fn sync(&self) -> io::Result<()>;
+
+    /// To be held from a rename to the sync that makes it durable, and over every other sync of the
+    /// directory while the log is open: one that fails is told of once, and must be told to the one whose
+    /// names it was about.
+    fn names(&self) -> &Mutex<()>;
 
     /// Which boot of the machine this is.
     fn boot(&self) -> io::Result<u128>;

@@ -38,6 +38,7 @@ pub(crate) struct OsDirectory {
     handle: FsFile,
     /// The page of the live writer, kept open for those who look often.
     beacon: Mutex<Option<FsFile>>,
+    names: Mutex<()>,
 }
 
 impl OsDirectory {
@@ -47,7 +48,8 @@ impl OsDirectory {
         let name = path.display().to_string();
         let path = fs::canonicalize(path)?;
         let handle = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(&path)?;
-        Ok(Self { name, path, handle, beacon: Mutex::new(None) })
+        let (beacon, names) = (Mutex::new(None), Mutex::new(()));
+        Ok(Self { name, path, handle, beacon, names })
     }
 
     /// Opens a directory, first making it and its missing parents, each durable in its own parent.
@@ -193,6 +195,10 @@ impl Directory for OsDirectory {
 
     fn sync(&self) -> io::Result<()> {
         raw::sync_all(&self.handle)
+    }
+
+    fn names(&self) -> &Mutex<()> {
+        &self.names
     }
 
     fn boot(&self) -> io::Result<u128> {

@@ -103,6 +103,7 @@ mod tests;
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    names: Arc<Mutex<()>>,
     process: u32,
     /// Which folder it is: "" or a name and a slash.
     folder: Arc<str>,
@@ -149,7 +150,7 @@ impl SimDisk {
 
     fn with(state: State, folder: Arc<str>) -> Self {
         let process = state.process;
-        Self { state: Arc::new(Mutex::new(state)), process, folder }
+        Self { state: Arc::new(Mutex::new(state)), names: Arc::default(), process, folder }
     }
 
     /// How many effects have happened since the machine came up.
@@ -231,7 +232,7 @@ impl SimDisk {
     /// on, and the machine's view of the files stays as it was.
     pub fn restart_process(&self) -> Self {
         let process = self.state.lock().restart_process();
-        Self { process, ..self.clone() }
+        Self { process, names: Arc::default(), ..self.clone() }
     }
 
     /// A process beside the one that writes, for readers that follow it: it lives until the machine goes
@@ -255,7 +256,7 @@ impl SimDisk {
     /// ```
     #[must_use]
     pub fn beside(&self) -> Self {
-        Self { process: state::BYSTANDERS, ..self.clone() }
+        Self { process: state::BYSTANDERS, names: Arc::default(), ..self.clone() }
     }
 
     /// Kills the process after so many more calls of any kind: the one after them fails, and all

@@ -17,8 +17,11 @@ use crate::violation::Violation;
 /// What is not so.
 pub fn found(log: &Log, model: &Model, least: usize) -> Result<usize, Violation> {
     let history = model.history();
-    let mut found = 0;
-    for batch in log.batches(..) {
+    let first = log.first_available();
+    let Some(mut found) = model.batches_before(first.as_u64()) else {
+        return Err(Violation::Reading(format!("it begins at {first}, where nothing was dropped")));
+    };
+    for batch in log.batches(first..) {
         let batch = batch.map_err(|error| Violation::Reading(error.to_string()))?;
         while is_without_events(model, found) {
             found += 1;
@@ -69,7 +72,52 @@ pub fn found(log: &Log, model: &Model, least: usize) -> Result<usize, Violation>
             "the log ends at {end}, its batches at {expected}"
         )));
     }
+    if first > Position::ZERO {
+        has_versions(log, model, found)?;
+    }
     Ok(found)
+}
+
+/// Whether a log that was just opened begins where it may.
+///
+/// # Errors
+/// That it does not.
+pub fn begins(log: &Log, model: &Model) -> Result<(), Violation> {
+    let first = log.first_available();
+    match model.may_begin_at(first.as_u64()) {
+        true => Ok(()),
+        false => {
+            Err(Violation::Reading(format!("it begins at {first}, not at {:?}", model.begin())))
+        }
+    }
+}
+
+/// Whether every stream is at the version that the first `batches` have brought it to, whether its events
+/// are still there or not.
+fn has_versions(log: &Log, model: &Model, batches: usize) -> Result<(), Violation> {
+    for (stream, head) in STREAMS.into_iter().zip(model.heads_of(batches)) {
+        let (told, expected) = (log.stream_version(stream), head.map(|head| head.version));
+        if told != expected {
+            return Err(Violation::Reading(format!("{stream:?} is at {told:?}, not {expected:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a read of all is refused forward, and backward ends with that, if something was dropped.
+fn tells_truncation(log: &Log, first: Position) -> Result<(), Violation> {
+    let is_told = |last: Option<Result<RecordedEvent, ReadError>>| match last {
+        Some(Err(ReadError::Truncated { first_available })) => first_available == first,
+        _ => first == Position::ZERO,
+    };
+    let told = [
+        is_told(log.read(..).into_iter().next()),
+        is_told(log.read(..).backward().into_iter().last()),
+    ];
+    match told {
+        [true, true] => Ok(()),
+        told => Err(Violation::Reading(format!("all below {first} is gone, told: {told:?}"))),
+    }
 }
 
 /// Whether the batch at a place of the model's history sets checkpoints alone: no read gives it.
@@ -91,13 +139,16 @@ fn has_checkpoints(log: &Log, model: &Model, batches: usize) -> bool {
 /// What does not.
 pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violation> {
     let history = model.history().get(..batches).unwrap_or_default();
+    let first = log.first_available();
+    tells_truncation(log, first)?;
     let expected: Vec<Expected<'_>> = history.iter().flat_map(events_of).collect();
-    let all: Vec<&Expected<'_>> = expected.iter().collect();
-    same("forward", log.read(..).into_iter(), &all)?;
+    let is_kept = |event: &&Expected<'_>| event.position >= first.as_u64();
+    let all: Vec<&Expected<'_>> = expected.iter().filter(is_kept).collect();
+    same("forward", log.read(first..).into_iter(), &all)?;
     let reversed: Vec<_> = all.iter().rev().copied().collect();
-    same("backward", log.read(..).backward().into_iter(), &reversed)?;
+    same("backward", log.read(first..).backward().into_iter(), &reversed)?;
     for sought in Sought::several() {
-        let read = || log.read(..).matching(sought.query());
+        let read = || log.read(first..).matching(sought.query());
         let how = format!("{}", sought.query());
         same(&how, read().into_iter(), &matching(sought, &all))?;
         same(&how, read().backward().into_iter(), &matching(sought, &reversed))?;
@@ -108,12 +159,22 @@ pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violatio
         if told != [head.map(|head| head.version); 2] {
             return Err(Violation::Reading(format!("{stream:?} is at {told:?}, not {head:?}")));
         }
-        let of_stream: Vec<_> =
-            all.iter().filter(|event| event.submitted.stream == number).copied().collect();
-        same("a stream", read.into_iter(), &of_stream)?;
+        let is_of = |event: &&&Expected<'_>| event.submitted.stream == number;
+        let of_stream: Vec<_> = all.iter().filter(is_of).copied().collect();
+        let gone = expected.iter().filter(|event| is_of(&event)).count() - of_stream.len();
+        let kept = Version::new(gone as u64)..;
+        if gone > 0 && !matches!(read.into_iter().next(), Some(Err(ReadError::Truncated { .. }))) {
+            return Err(Violation::Reading(format!(
+                "{gone} events of {stream:?} are gone, not told"
+            )));
+        }
+        same("a stream", log.read_stream(stream, kept.clone()).into_iter(), &of_stream)?;
         let reversed: Vec<_> = of_stream.into_iter().rev().collect();
-        same("a stream backward", log.read_stream(stream, ..).backward().into_iter(), &reversed)?;
-        parts_of_stream(log, stream, &reversed)?;
+        let read = log.read_stream(stream, kept).backward();
+        same("a stream backward", read.into_iter(), &reversed)?;
+        if gone == 0 {
+            parts_of_stream(log, stream, &reversed)?;
+        }
     }
     let expected = model.checkpoints_of(batches);
     for name in CHECKPOINTS.into_iter().chain(["order-1"]) {
@@ -123,15 +184,16 @@ pub fn thorough(log: &Log, model: &Model, batches: usize) -> Result<(), Violatio
         }
     }
     let mut last = None;
-    for batch in log.batches(..) {
+    for batch in log.batches(first..) {
         let time = batch.map_err(|error| Violation::Reading(error.to_string()))?.committed_at();
         if last > Some(time) {
             return Err(Violation::Reading("commit times run backwards".to_owned()));
         }
         last = Some(time);
     }
-    let backward = log.batches(..).backward().filter(|batch| batch.is_ok()).count();
-    let with_events = (0..batches).filter(|place| !is_without_events(model, *place)).count();
+    let backward = log.batches(first..).backward().filter(|batch| batch.is_ok()).count();
+    let kept = model.batches_before(first.as_u64()).unwrap_or(0)..batches;
+    let with_events = kept.filter(|place| !is_without_events(model, *place)).count();
     if backward != with_events {
         let what = format!("{with_events} batches forward, {backward} backward");
         return Err(Violation::Reading(what));
@@ -182,31 +244,35 @@ pub fn truthful(log: &Log, model: &Model) -> Result<Readable, Violation> {
     };
     let expected: Vec<Expected<'_>> =
         history.get(..there).unwrap_or_default().iter().flat_map(events_of).collect();
-    let all: Vec<&Expected<'_>> = expected.iter().collect();
+    let first = log.first_available();
+    let is_kept = |event: &&Expected<'_>| event.position >= first.as_u64();
+    let all: Vec<&Expected<'_>> = expected.iter().filter(is_kept).collect();
     let reversed: Vec<_> = all.iter().rev().copied().collect();
-    same_so_far("forward", log.read(..).into_iter(), &all)?;
-    same_so_far("backward", log.read(..).backward().into_iter(), &reversed)?;
+    same_so_far("forward", log.read(first..).into_iter(), &all)?;
+    same_so_far("backward", log.read(first..).backward().into_iter(), &reversed)?;
     for sought in Sought::several() {
-        let read = || log.read(..).matching(sought.query());
+        let read = || log.read(first..).matching(sought.query());
         let how = format!("{}", sought.query());
         same_so_far(&how, read().into_iter(), &matching(sought, &all))?;
         same_so_far(&how, read().backward().into_iter(), &matching(sought, &reversed))?;
     }
     for (number, stream) in (0_u8..).zip(STREAMS) {
-        let of_stream: Vec<_> =
-            all.iter().filter(|event| event.submitted.stream == number).copied().collect();
-        let read = log.read_stream(stream, ..);
-        let told = read.current_version().map(Version::as_u64);
-        if told != of_stream.last().map(|last| last.version) {
+        let is_of = |event: &&&Expected<'_>| event.submitted.stream == number;
+        let of_stream: Vec<_> = all.iter().filter(is_of).copied().collect();
+        let told = log.read_stream(stream, ..).current_version().map(Version::as_u64);
+        let last = expected.iter().rev().find(|event| is_of(&event));
+        if told != last.map(|last| last.version) {
             return Err(Violation::Reading(format!("{stream:?} is at {told:?}")));
         }
-        same_so_far("a stream", read.into_iter(), &of_stream)?;
+        let gone = expected.iter().filter(|event| is_of(&event)).count() - of_stream.len();
+        let kept = Version::new(gone as u64)..;
+        same_so_far("a stream", log.read_stream(stream, kept.clone()).into_iter(), &of_stream)?;
         let reversed: Vec<_> = of_stream.into_iter().rev().collect();
-        let read = log.read_stream(stream, ..).backward();
+        let read = log.read_stream(stream, kept).backward();
         same_so_far("a stream backward", read.into_iter(), &reversed)?;
     }
     let mut batches = 0;
-    for batch in log.batches(..) {
+    for batch in log.batches(first..) {
         match batch.and_then(|batch| batch.events().map(drop)) {
             Ok(()) => batches += 1,
             Err(_) => return Ok(Readable { batches, committed: there, is_all: false }),

@@ -8,6 +8,7 @@ use std::fmt;
 
 use quipu::{
     AppendError, BackupError, BackupReport, Fault, OpenError, Proof, ReadError, RecoveryReport,
+    TruncateError, Truncation,
 };
 use quipu_format::{FrameError, SegmentHeaderError};
 
@@ -58,6 +59,14 @@ impl Coverage {
                 self.count(Row { table: "index", name, branch: "" });
             }
         }
+        for (count, name) in [
+            (report.base_copies_wrong, "copy of a base made again"),
+            (report.dropped_files_found, "files of a truncation removed"),
+        ] {
+            if count > 0 {
+                self.count(Row { table: "repair", name, branch: "" });
+            }
+        }
         if report.clean_close {
             self.count(Row { table: "repair", name: "after a clean close", branch: "" });
         }
@@ -93,6 +102,7 @@ impl Coverage {
             AppendError::PreconditionFailed(_) => ("PreconditionFailed", ""),
             AppendError::QueryMatched { .. } => ("QueryMatched", ""),
             AppendError::CheckpointRefused { .. } => ("CheckpointRefused", ""),
+            AppendError::NotJudged(ReadError::Truncated { .. }) => ("NotJudged", "truncated"),
             AppendError::NotJudged(_) => ("NotJudged", ""),
             AppendError::InvalidBatch(_) => ("InvalidBatch", ""),
             AppendError::TooLarge { .. } => ("TooLarge", ""),
@@ -135,11 +145,25 @@ impl Coverage {
         self.count(Row { table: "backup", name, branch });
     }
 
+    /// A truncation was answered.
+    pub fn truncated(&mut self, answer: &Result<Truncation, TruncateError>) {
+        let (name, branch) = match answer {
+            Ok(dropped) if dropped.files_left > 0 => ("files left", ""),
+            Ok(dropped) if dropped.segments > 0 => ("dropped", ""),
+            Ok(_) => ("nothing to drop", ""),
+            Err(TruncateError::Io(error)) => ("Io", error.operation()),
+            Err(TruncateError::Poisoned(_)) => ("Poisoned", ""),
+            Err(_) => ("another error", ""),
+        };
+        self.count(Row { table: "truncate", name, branch });
+    }
+
     /// A read that ended early.
     pub fn not_read(&mut self, error: &ReadError) {
         let name = match error {
             ReadError::Damaged { .. } => "Damaged",
             ReadError::Rewound { .. } => "Rewound",
+            ReadError::Truncated { .. } => "Truncated",
             ReadError::Io(_) => "Io",
             _ => "another error",
         };
@@ -193,6 +217,7 @@ pub fn fault_name(fault: &Fault) -> &'static str {
         Fault::Header(SegmentHeaderError::Field { .. }) => "header: forbidden",
         Fault::Header(SegmentHeaderError::Magic { .. }) => "header: magic",
         Fault::Header(_) => "header: checksum",
+        Fault::Base(_) => "base",
         Fault::Frame(error) => match error {
             FrameError::Truncated(_) => "frame: truncated",
             FrameError::HeaderChecksum { .. } => "frame: header checksum",
@@ -215,6 +240,8 @@ fn proof_name(proof: &Proof) -> &'static str {
         Proof::Settled { .. } => SETTLED,
         Proof::InUse { .. } => "damage: a segment behind",
         Proof::Sealed { .. } => "damage: sealed in front",
+        Proof::Base { .. } => "damage: behind a base",
+        Proof::BothCopies => "damage: both copies of a base",
         Proof::FixedLength => "damage: length",
         Proof::Contradiction => "damage: contradiction",
         Proof::WrongMagic => "damage: wrong magic",
@@ -239,6 +266,7 @@ pub const EXPECTED: &[Row] = &[
     row("append", "Closed", ""),
     row("append", "Full", "allocate"),
     row("append", "InvalidBatch", ""),
+    row("append", "NotJudged", "truncated"),
     row("append", "OutcomeUnknown", "sync"),
     row("append", "OutcomeUnknown", "write a batch to"),
     row("append", "Poisoned", "sync"),
@@ -270,6 +298,7 @@ pub const EXPECTED: &[Row] = &[
     row("open", "NotASegment", ""),
     row("open", "Option", ""),
     row("open", "Unsupported", ""),
+    row("read", "Truncated", ""),
     row("recovery", CLEAN, "missing file"),
     row("recovery", CLEAN, "missing header"),
     row("recovery", CLEAN, "never written"),
@@ -286,6 +315,8 @@ pub const EXPECTED: &[Row] = &[
     row("recovery", "damage: a segment behind", "missing file"),
     row("recovery", "damage: contents without a header", "header: checksum"),
     row("recovery", "damage: contents without a header", "missing header"),
+    row("recovery", "damage: behind a base", "header: checksum"),
+    row("recovery", "damage: both copies of a base", "base"),
     row("recovery", "damage: contradiction", "frame: forbidden"),
     row("recovery", "damage: contradiction", "header: forbidden"),
     row("recovery", "damage: length", "another length"),
@@ -312,8 +343,15 @@ pub const EXPECTED: &[Row] = &[
     row("recovery", SYNCED, "never written"),
     row("recovery", SYNCED, "no length of a segment"),
     row("repair", "after a clean close", ""),
+    row("repair", "copy of a base made again", ""),
+    row("repair", "files of a truncation removed", ""),
     row("repair", "seal made again", ""),
     row("repair", "unfinished removed", ""),
+    row("truncate", "Io", "sync"),
+    row("truncate", "Io", "write"),
+    row("truncate", "Poisoned", ""),
+    row("truncate", "dropped", ""),
+    row("truncate", "nothing to drop", ""),
 ];
 
 const CLEAN: &str = "clean end";

@@ -56,8 +56,12 @@ pub struct Expectation {
 
 /// What must become of a log with the files of `before`, which have changed to those of `after`.
 #[must_use]
-pub fn expectation((before, items): (&Image, &[Item]), after: &Image) -> Expectation {
-    let now = after.items();
+pub fn expectation(
+    (before, items): (&Image, &[Item]),
+    after: &Image,
+    model: &Model,
+) -> Expectation {
+    let now = after.items(|position| model.batches_before(position));
     let is_kept = |(place, item): (usize, &Item)| {
         let range = || item.bytes.clone();
         let is_same = || before.bytes(&item.file, range()) == after.bytes(&item.file, range());
@@ -66,18 +70,21 @@ pub fn expectation((before, items): (&Image, &[Item]), after: &Image) -> Expecta
     };
     let kept = items.iter().enumerate().take_while(|(place, item)| is_kept((*place, item))).count();
     let in_front = items.get(..kept).unwrap_or_default();
-    let batches = in_front.iter().filter(|item| item.kind.is_committed()).count();
+    let dropped = items.first().map_or(0, |first| first.batches);
+    let batches = dropped + in_front.iter().filter(|item| item.kind.is_committed()).count();
     let with_events = in_front.iter().filter(|item| item.kind == ItemKind::Batch).count();
     let is_old_state = now.len() > kept;
     let first = items.get(kept);
     let from = first.or(items.last()).map_or("", |item| &item.file);
     let wrong_magic = wrong_magics(after).find(|(name, _)| &**name >= from);
-    let segments = after.files().keys().filter(|name| sequence_of(name).is_some()).count();
+    let segments = segments_of(after).count();
     let is_claimed = first.is_some_and(|item| {
         let (most, is_settled) = claimed_behind(item, after);
         is_settled || most > item.position
     });
-    let has_other_length = kept > 0 && first.is_some_and(|item| tells_length(item, after));
+    let has_other_length = kept > 0 && first.is_some_and(|item| tells_length(item, after, &now));
+    // The base says of the header that it was there.
+    let is_named = kept == 0 && first.is_some() && after.base().is_some();
     Expectation {
         batches,
         with_events,
@@ -86,11 +93,11 @@ pub fn expectation((before, items): (&Image, &[Item]), after: &Image) -> Expecta
             None => items.last().map_or(0, |last| last.end),
         },
         first: first.map(|item| (item.file.clone(), item.bytes.start as u64)),
-        is_damage: is_claimed || has_other_length || wrong_magic.is_some(),
+        is_damage: is_claimed || is_named || has_other_length || wrong_magic.is_some(),
         is_claimed,
         is_no_log: segments > 0 && wrong_magics(after).count() == segments,
         wrong_magic,
-        is_id_known: after.files().values().any(|bytes| is_header(bytes)),
+        is_id_known: is_named || after.files().values().any(|bytes| is_header(bytes)),
         is_old_state,
     }
 }
@@ -102,13 +109,19 @@ fn is_header(bytes: &[u8]) -> bool {
 
 /// The segments whose first eight bytes are neither right nor zero, each for itself.
 fn wrong_magics(image: &Image) -> impl Iterator<Item = (String, [u8; 8])> {
-    let segments = image.files().iter().filter(|(name, _)| sequence_of(name).is_some());
-    let magics =
-        segments.filter_map(|(name, bytes)| Some((name.clone(), *bytes.first_chunk::<8>()?)));
+    let magics = segments_of(image)
+        .filter_map(|(name, bytes)| Some((name.clone(), *bytes.first_chunk::<8>()?)));
     magics.filter(|(_, magic)| {
         let mut pairs = magic.iter().zip(layout::segment::MAGIC_VALUE);
         pairs.any(|(found, right)| *found != right && *found != 0)
     })
+}
+
+/// The segments that are part of the log, or behind it.
+fn segments_of(image: &Image) -> impl Iterator<Item = (&String, &Vec<u8>)> {
+    let first = image.base().map_or(0, |(first, _)| first);
+    let is_part = move |name: &String| sequence_of(name).is_some_and(|at| at.as_u64() >= first);
+    image.files().iter().filter(move |(name, _)| is_part(name))
 }
 
 /// What cannot be told.
@@ -117,7 +130,7 @@ const OLD_STATE: Row =
 
 /// Whether it shows that a segment is gone or has another length: the file is missing, has a length
 /// that no segment has, or another one than its header says.
-fn tells_length(item: &Item, after: &Image) -> bool {
+fn tells_length(item: &Item, after: &Image, now: &[Item]) -> bool {
     use layout::segment::{BYTES, CAPACITY_MIN, CAPACITY_STEP};
     if item.kind != ItemKind::Header {
         return false;
@@ -129,7 +142,7 @@ fn tells_length(item: &Item, after: &Image) -> bool {
         return bytes.is_some_and(|bytes| header.capacity != bytes.len() as u64);
     }
     // A seal that had to be made again from this segment's header is not there either.
-    let is_sealed = after.items().last().is_some_and(|last| last.kind == ItemKind::Seal);
+    let is_sealed = now.last().is_some_and(|last| last.kind == ItemKind::Seal);
     match bytes.map(|bytes| bytes.len() as u64) {
         Some(length) => {
             is_sealed && (length < CAPACITY_MIN || !length.is_multiple_of(CAPACITY_STEP))
@@ -181,7 +194,7 @@ impl<'a> AtRest<'a> {
         let disk = machine.if_rebooted(&Survivors::All);
         disk.set_capacity(None);
         let image = Image::of(&disk);
-        let items = image.items();
+        let items = image.items(|position| model.batches_before(position));
         Self { disk, image, items, model, options }
     }
 
@@ -229,7 +242,10 @@ impl<'a> AtRest<'a> {
     /// wrong is ever read, and what is gone is told of where it stood.
     fn compare_unseen(&self, disk: &SimDisk, defects: &[&Defect]) -> Result<(), Violation> {
         let after = Image::of(disk);
-        let expected = expectation((&self.image, &self.items), &after);
+        if self.has_lost_base(&after, defects) {
+            return Ok(());
+        }
+        let expected = expectation((&self.image, &self.items), &after, self.model);
         let is_unreadable = defects.iter().any(|defect| defect.unreadable().is_some());
         // What it may make of those that are read, the last one and those without an index yet,
         // whatever has become of the others.
@@ -240,7 +256,7 @@ impl<'a> AtRest<'a> {
         };
         let seen = |passed_over: &dyn Fn(&str) -> bool| {
             let with_those_whole = after.with_files_of(&self.image, |name| passed_over(name));
-            expectation((&self.image, &self.items), &with_those_whole)
+            expectation((&self.image, &self.items), &with_those_whole, self.model)
         };
         let of_last = seen(&|name| name < last);
         let of_unindexed = seen(&|name| name < last && has_index(name));
@@ -263,7 +279,9 @@ impl<'a> AtRest<'a> {
         }
         let found = truthful(&log, self.model)?;
         disk.crash();
-        let all = self.items.iter().filter(|item| item.kind.is_committed()).count();
+        let dropped = self.items.first().map_or(0, |first| first.batches);
+        let kept = self.items.iter().filter(|item| item.kind.is_committed()).count();
+        let all = dropped + kept;
         let is_right = match found.is_all {
             // What is gone was no batch, or what is gone of those that are read could be taken for
             // the end of the log.
@@ -302,7 +320,10 @@ impl<'a> AtRest<'a> {
         tally: &mut Tally,
     ) -> Result<(), Violation> {
         let after = Image::of(disk);
-        let expected = expectation((&self.image, &self.items), &after);
+        if self.has_lost_base(&after, defects) {
+            return self.compare_without_base(disk, tally);
+        }
+        let expected = expectation((&self.image, &self.items), &after, self.model);
         // Every byte of every segment is read, and what cannot be read is no end of a log.
         let mut unreadable = defects.iter().filter_map(|defect| defect.unreadable());
         let is_segment = |file| sequence_of(file).is_some() && after.files().contains_key(file);
@@ -336,6 +357,44 @@ impl<'a> AtRest<'a> {
                 }
                 self.refused(&error, &expected, is_unreadable)?;
                 self.read_only(disk, &error, &expected, is_unreadable)
+            }
+        }
+    }
+
+    /// Whether no copy of the log's base is right and can be read, or another one is in its place.
+    fn has_lost_base(&self, after: &Image, defects: &[&Defect]) -> bool {
+        let before = self.image.base();
+        let newest = after.bases().map(|(number, _)| number).max();
+        let is_other = newest != before.map(|(first, _)| first);
+        let unreadable = |name: &str| {
+            defects.iter().filter_map(|it| it.unreadable()).any(|(file, _)| file == name)
+        };
+        let is_right = |(number, name): (u64, &str)| {
+            Some(number) == newest && after.base_in(name, number).is_some() && !unreadable(name)
+        };
+        is_other || newest.is_some() && !after.bases().any(is_right)
+    }
+
+    /// Without it nobody knows what the streams have come to, so that it is refused; unless an older one,
+    /// and all segments, are still there: then the log is as it was before.
+    fn compare_without_base(&self, disk: &SimDisk, tally: &mut Tally) -> Result<(), Violation> {
+        match Log::open_simulated(disk, self.options.clone().verify_on_open(true)) {
+            Ok(log) => found(&log, self.model, self.model.durable()).map(drop),
+            Err(error) => {
+                tally.coverage.refused(&error);
+                let is_right = matches!(
+                    error,
+                    OpenError::Damaged(_)
+                        | OpenError::Misnamed { .. }
+                        | OpenError::ForeignSegment { .. }
+                        | OpenError::Unsupported { .. }
+                        | OpenError::NotASegment { .. }
+                        | OpenError::Io(_)
+                );
+                match is_right {
+                    true => Ok(()),
+                    false => Err(Violation::Damage(format!("without a base: {error}"))),
+                }
             }
         }
     }

@@ -70,8 +70,9 @@ impl Defect {
             8 => Decay::Truncate { length: draw.below(image.files().get(&file)?.len() as u64) },
             9 => return Some(Self::Removed { file }),
             10 => {
-                let segments = image.files().keys().filter(|name| sequence_of(name).is_some());
-                let next = format!("{:020}.seg", segments.count());
+                let segments = image.files().keys().filter_map(|name| sequence_of(name));
+                let behind = segments.max().map_or(0, |last| last.as_u64() + 1);
+                let next = format!("{behind:020}.seg");
                 let to = if draw.one_in(2) { other } else { next };
                 return (file != to).then_some(Self::Copied { from: file, to });
             }

@@ -77,8 +77,9 @@ impl Mishap {
 
 impl Step {
     fn draw(draw: &mut impl Draw, mishaps: bool) -> Self {
-        match draw.below(27) {
+        match draw.below(29) {
             0 => Self::Sync,
+            27 | 28 => Self::Truncate(draw.below(12) as u8),
             1 => Self::Quiet,
             2 | 3 => Self::Again(draw.below(4) as u8),
             4 => Self::Append(Draft::check(draw)),

@@ -18,7 +18,7 @@ use quipu::sim::{InFlight, SimDisk, Survivors};
 use quipu::{Durability, Log, OpenError, Options};
 
 use crate::backups::{self, Backups};
-use crate::check::{found, thorough};
+use crate::check::{begins, found, thorough};
 use crate::decay::AtRest;
 use crate::draw::Draw;
 use crate::effort::Effort;
@@ -157,6 +157,7 @@ impl Explorer {
         self.tally.coverage.opened(report);
         self.tally.note(report.bytes_cut);
         self.tally.note(report.end.offset.as_u64());
+        begins(&log, model)?;
         let count = found(&log, model, least)?;
         self.tally.note(count as u64);
         if seen.is_some_and(|seen| seen != count) {
@@ -305,6 +306,7 @@ impl Explorer {
         self.tally.went_on += 1;
         let mut model = model.clone();
         model.reopened(count);
+        model.begins_at(log.first_available().as_u64());
         for number in 0..self.rng.below(4) {
             let submission = self.small_batch(number, &model);
             let answer = log.append(submission.batch());
@@ -330,7 +332,7 @@ impl Explorer {
     }
 
     fn small_batch(&mut self, number: u64, model: &Model) -> Submission {
-        let end = model.end_of(model.history().len());
+        let (first, end) = (model.begin().position, model.end_of(model.history().len()));
         let checkpoints: Vec<(u8, u64)> = match self.rng.one_in(2) {
             true => {
                 let number = self.rng.below(CHECKPOINTS.len() as u64) as u8;
@@ -350,7 +352,7 @@ impl Explorer {
         let events = events.collect();
         let durability = if self.rng.one_in(3) { Durability::Buffered } else { Durability::Sync };
         let queries = match self.rng.one_in(2) {
-            true => vec![(Sought::draw(&mut self.rng), self.rng.below(end + 2))],
+            true => vec![(Sought::draw(&mut self.rng), self.rng.between(first, end + 1))],
             false => vec![],
         };
         let expectations = vec![];

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use quipu::sim::SimDisk;
+use quipu_format::sidecar::LogBase;
 use quipu_format::{
     ByteOffset, Chain, ControlKind, FrameKind, LogId, Salt, SegmentHeader, SegmentSeq, Step, layout,
 };
@@ -106,12 +107,48 @@ impl Image {
         SegmentHeader::decode(block).ok()?
     }
 
-    /// The items of the log, in order, up to where it ends.
+    /// The segment that the log begins with, and the position there, if its front was dropped: by the newest
+    /// base of which a copy is right, if it is the newest there is.
     #[must_use]
-    pub fn items(&self) -> Vec<Item> {
+    pub fn base(&self) -> Option<(u64, u64)> {
+        let newest = self.bases().map(|(number, _)| number).max()?;
+        let copies = self.bases().filter(|(number, _)| *number == newest);
+        copies.filter_map(|(number, name)| Some((number, self.base_in(name, number)?))).next()
+    }
+
+    /// The position in front of a segment, if a file is a base in front of that.
+    #[must_use]
+    pub fn base_in(&self, name: &str, number: u64) -> Option<u64> {
+        let base = LogBase::decode(self.files.get(name)?).ok()?;
+        (base.first_segment() == SegmentSeq::new(number)).then_some(base.chain().position.as_u64())
+    }
+
+    /// The files that are named like bases.
+    pub fn bases(&self) -> impl Iterator<Item = (u64, &str)> {
+        let number = |name: &str| {
+            let digits = name.strip_suffix(".base").or(name.strip_suffix(".base2"))?;
+            digits.parse().ok()
+        };
+        self.files.keys().filter_map(move |name| Some((number(name)?, &**name)))
+    }
+
+    /// How many batches stand in front of the last segment that begins at a position. `known`: those in
+    /// front of where a log has begun.
+    #[must_use]
+    pub fn batches_before(&self, position: u64, known: impl Fn(u64) -> Option<usize>) -> usize {
+        let items = self.items(known);
+        let begins = |item: &&Item| item.kind == ItemKind::Header && item.position == position;
+        items.iter().rev().find(begins).map_or(0, |item| item.batches)
+    }
+
+    /// The items of the log, in order, up to where it ends. `known`: how many batches were in front of a
+    /// position that it has begun at.
+    #[must_use]
+    pub fn items(&self, known: impl Fn(u64) -> Option<usize>) -> Vec<Item> {
         let mut items = Vec::new();
-        let (mut position, mut batches) = (0, 0);
-        for number in 0.. {
+        let (first, mut position) = self.base().unwrap_or_default();
+        let mut batches = known(position).unwrap_or(0);
+        for number in first.. {
             let name = segment_name(number);
             let Some(bytes) = self.files.get(&name) else { break };
             let is_as_long = |header: &SegmentHeader| header.capacity == bytes.len() as u64;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use quipu::{
     AppendError, Batch, Durability, EventId, ExpectedVersion, FailedPrecondition, FailedQuery,
-    Outcome, Position, Receipt, RefusedCheckpoint, StreamHead, Version,
+    Outcome, Position, ReadError, Receipt, RefusedCheckpoint, StreamHead, Version,
 };
 
 use crate::script::{STREAMS, checkpoint_name, stream_name};
@@ -102,6 +102,21 @@ pub struct Model {
     /// Each stream's last event.
     heads: [Option<StreamHead>; STREAMS.len()],
     end: u64,
+    /// Where the log begins.
+    begin: Begin,
+    /// Where it may begin as well, when it is opened again.
+    may_begin: Vec<Begin>,
+    /// All places that it has begun at, or might have.
+    known: Vec<Begin>,
+}
+
+/// A place that a log begins at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Begin {
+    /// The position of its first event.
+    pub position: u64,
+    /// The number of batches in front, those without events too.
+    pub batches: usize,
 }
 
 impl Submission {
@@ -161,6 +176,57 @@ impl Model {
     #[must_use]
     pub fn end_of(&self, batches: usize) -> u64 {
         self.history.get(batches).map_or(self.end, |next| next.first)
+    }
+
+    /// The place where the log begins.
+    #[must_use]
+    pub fn begin(&self) -> Begin {
+        self.begin
+    }
+
+    /// The number of batches in front of a position that the log has begun at, or may begin at.
+    #[must_use]
+    pub fn batches_before(&self, position: u64) -> Option<usize> {
+        let known = self.known.iter().find(|begin| begin.position == position);
+        known.map(|begin| begin.batches).or((position == 0).then_some(0))
+    }
+
+    /// Whether a log that is opened now may begin there.
+    #[must_use]
+    pub fn may_begin_at(&self, position: u64) -> bool {
+        let mut places = std::iter::once(&self.begin).chain(&self.may_begin);
+        places.any(|begin| begin.position == position)
+    }
+
+    /// The same model with a truncation on its way, or one that has failed: the log begins where it did,
+    /// and may begin there when it is opened again.
+    #[must_use]
+    pub fn with_truncation(&self, begin: Begin) -> Self {
+        let mut model = self.clone();
+        model.may_begin.push(begin);
+        model.known.push(begin);
+        model
+    }
+
+    /// The log was truncated, and begins there.
+    pub fn truncated(&mut self, begin: Begin) {
+        self.known.push(begin);
+        self.begin = begin;
+        // What a failed attempt to go further has left still counts.
+        self.may_begin.retain(|left| left.position > begin.position);
+    }
+
+    /// The log has been opened, and begins there.
+    pub fn begins_at(&mut self, position: u64) {
+        let batches = self.batches_before(position).unwrap_or(0);
+        self.begin = Begin { position, batches };
+        self.may_begin.clear();
+    }
+
+    /// Whether what a batch asks about is gone.
+    fn is_gone(&self, submission: &Submission) -> bool {
+        let first = self.begin.position;
+        submission.queries.iter().any(|(_, after)| *after < first)
     }
 
     /// The payload of the event at a position.
@@ -249,6 +315,12 @@ impl Model {
                 self.judged(submission);
                 Ok(())
             }
+            Err(AppendError::NotJudged(ReadError::Truncated { first_available })) => {
+                let (told, first) = (first_available.as_u64(), self.begin.position);
+                check(told == first && self.is_gone(submission), || {
+                    format!("not judged below {told}, the log begins at {first}")
+                })
+            }
             Err(error) if error.outcome() == Outcome::Unknown => {
                 // One that is there already was recognised, and the sync that proves it failed.
                 let recognised = submission.idempotent && self.find(submission).is_some();
@@ -310,6 +382,7 @@ impl Model {
         failed: &Failed,
     ) -> Result<(), Violation> {
         check(failed.is_empty(), || format!("committed, although {failed:?} do not hold"))?;
+        check(!self.is_gone(submission), || "judged by what is gone".to_owned())?;
         let (told, end) = (receipt.first_position().as_u64(), self.end);
         check(told == end, || format!("committed at {told}, it must be {end}"))?;
         if submission.is_stored() {
@@ -413,9 +486,13 @@ impl Model {
         self.durable = self.durable.max(set_by).max(holding.unwrap_or(0));
     }
 
-    /// Which batch has these very events.
+    /// Which batch has these very events, which are still there.
     fn find(&self, submission: &Submission) -> Option<usize> {
+        let begin = self.begin.position;
         let is_same = |placed: &Placed| {
+            if placed.first < begin {
+                return false;
+            }
             let Submission { events, checkpoints, .. } = &*placed.submission;
             *events == submission.events && *checkpoints == submission.checkpoints
         };

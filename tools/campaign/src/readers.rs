@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use quipu::sim::{SimDisk, Survivors};
-use quipu::{Delivery, Log, Options, Position, Subscription};
+use quipu::{Delivery, Log, Options, Position, ReadError, Subscription};
 
 use crate::check::{found, thorough};
 use crate::coverage::{Coverage, Row};
@@ -50,12 +50,15 @@ impl Readers {
             let (handled, end) = (self.handled, writer.end());
             return Err(wrong(format!("durable up to {handled} once, and ends at {end}")));
         }
+        // Where it was left behind it has to begin anew.
+        self.handled = self.handled.max(writer.first_available());
         self.subscription = Some(writer.subscribe(self.handled).start());
         if self.beside.is_none() {
             let opened = Log::open_simulated_read_only(&disk.beside(), options.clone());
             let log = opened.map_err(|error| Violation::Refused(error.to_string()))?;
-            let subscription = log.subscribe(Position::ZERO).start();
-            self.beside = Some(Beside { log, subscription, delivered: Position::ZERO });
+            let first = log.first_available();
+            let subscription = log.subscribe(first).start();
+            self.beside = Some(Beside { log, subscription, delivered: first });
         }
         Ok(())
     }
@@ -73,7 +76,7 @@ impl Readers {
     ) -> Result<(), Violation> {
         if let Some(subscription) = &mut self.subscription {
             let from = self.handled;
-            let given = deliver(subscription, from, model)?;
+            let given = deliver(writer, subscription, from, (model, coverage))?;
             if given != writer.end() {
                 return Err(wrong(format!("given up to {given}, readers see {}", writer.end())));
             }
@@ -85,7 +88,7 @@ impl Readers {
         }
         let Some(beside) = &mut self.beside else { return Ok(()) };
         let before = beside.delivered;
-        let shown = beside.look(model)?;
+        let shown = beside.look(model, coverage)?;
         let synced = writer.synced_end();
         if calm && shown < synced {
             return Err(wrong(format!("a reader beside it sees {shown} of {synced} durable")));
@@ -124,7 +127,7 @@ impl Readers {
             return Ok(());
         }
         let Some(beside) = &mut self.beside else { return Ok(()) };
-        beside.look(model)?;
+        beside.look(model, coverage)?;
         let count = found(&beside.log, model, 0)?;
         thorough(&beside.log, model, count)?;
         coverage.count(Row { table: "follow", name: "over the writer's end", branch: "" });
@@ -134,12 +137,13 @@ impl Readers {
 
 impl Beside {
     /// Looks, and reads all there is. Gives the end.
-    fn look(&mut self, model: &Model) -> Result<Position, Violation> {
+    fn look(&mut self, model: &Model, coverage: &mut Coverage) -> Result<Position, Violation> {
         let shown = self.log.end();
         if shown > self.delivered || shown == Position::ZERO {
             found(&self.log, model, 0)?;
         }
-        let given = deliver(&mut self.subscription, self.delivered, model)?;
+        let Self { log, subscription, delivered } = self;
+        let given = deliver(log, subscription, *delivered, (model, coverage))?;
         if given != shown {
             return Err(wrong(format!("beside: given up to {given}, shown up to {shown}")));
         }
@@ -148,15 +152,26 @@ impl Beside {
     }
 }
 
-/// Takes all that a subscription has, each event once and in order. Gives where it ends.
+/// Takes all that a subscription has, each event once and in order. Gives where it ends. One that lags
+/// behind what was dropped is told so, and is begun anew.
 fn deliver(
+    log: &Log,
     subscription: &mut Subscription,
     from: Position,
-    model: &Model,
+    (model, coverage): (&Model, &mut Coverage),
 ) -> Result<Position, Violation> {
     let mut expected = from;
     while let Ok(next) = subscription.next_timeout(Duration::ZERO) {
         let delivery = next.ok_or_else(|| wrong("a subscription has ended".to_owned()))?;
+        if let Err(error @ ReadError::Truncated { first_available }) = &delivery
+            && expected < *first_available
+            && *first_available == log.first_available()
+        {
+            coverage.not_read(error);
+            expected = *first_available;
+            *subscription = log.subscribe(expected).start();
+            continue;
+        }
         let delivery = delivery.map_err(|error| wrong(format!("a subscription: {error}")))?;
         let Delivery::Event(event) = delivery else { continue };
         let at = event.position();

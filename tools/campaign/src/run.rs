@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex};
 use quipu::sim::{SimDisk, Survivors};
 use quipu::{
     AppendError, BackupError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options,
-    Outcome, Version,
+    Outcome, Position, TruncateError, Version,
 };
 
 use crate::backups;
 use crate::calls::{Call, Names, Watcher};
-use crate::check::{found, thorough};
+use crate::check::{begins, found, thorough};
 use crate::effort::Effort;
 use crate::explore::Explorer;
-use crate::model::{Model, Submission, Submitted};
+use crate::image::Image;
+use crate::model::{Begin, Model, Submission, Submitted};
 use crate::readers::Readers;
 use crate::script::{Draft, End, Expectation, Life, Misuse, Part, Rise, Script, Step};
 use crate::sought::{Since, Sought, Traits};
@@ -199,9 +200,11 @@ impl<'a> Runner<'a> {
         match opened {
             Ok(log) => {
                 self.explorer.tally.coverage.opened(log.recovery_report());
+                begins(&log, &self.model)?;
                 let count = found(&log, &self.model, self.model.acknowledged())?;
                 self.explorer.tally.note(count as u64);
                 self.model.reopened(count);
+                self.model.begins_at(log.first_available().as_u64());
                 self.told.opened(&log)?;
                 Ok(Some(log))
             }
@@ -257,6 +260,7 @@ impl<'a> Runner<'a> {
                 log.be_quiet();
                 self.explore(&self.model.clone(), options)
             }
+            Step::Truncate(events) => self.truncate(log, *events, options),
             Step::Room(pages) => {
                 let room = |pages: u8| self.disk.used() + u64::from(pages) * PAGE_BYTES;
                 self.disk.set_capacity(pages.map(room));
@@ -316,6 +320,52 @@ impl<'a> Runner<'a> {
         }
         self.model.answered(submission, &answer)?;
         Ok(self.told.answered(log, before, submission, &answer)?)
+    }
+
+    /// Drops the front of the log, as far as it can be dropped.
+    fn truncate(&mut self, log: &Log, events: u8, options: &Options) -> Result<(), Found> {
+        let position = log.end().as_u64().saturating_sub(u64::from(events));
+        let (before, durable) = (log.first_available(), log.synced_end().as_u64());
+        let planned = log.would_truncate_before(Position::new(position));
+        let planned = planned.map_err(|error| Violation::Answer(error.to_string()))?;
+        let first = planned.first_available.as_u64();
+        let image = Image::of(&self.disk);
+        let batches = image.batches_before(first, |begin| self.model.batches_before(begin));
+        let begin = Begin { position: first, batches };
+        let is_right = planned.segments == 0 || first <= position && first < durable;
+        if !is_right || planned.events != first - before.as_u64() {
+            let what = format!("{planned:?} of {position}, durable up to {durable}");
+            return Err(Violation::Answer(what).into());
+        }
+        let answer = log.truncate_before(Position::new(position));
+        let on_its_way = match planned.segments {
+            0 => self.model.clone(),
+            _ => self.model.with_truncation(begin),
+        };
+        self.explore(&on_its_way, options)?;
+        self.explorer.tally.coverage.truncated(&answer);
+        self.told.truncated(answer.as_ref().err())?;
+        let begins = log.first_available();
+        match answer {
+            Ok(dropped) => {
+                let is_told =
+                    dropped.segments == planned.segments && dropped.events == planned.events;
+                if !is_told || begins != planned.first_available {
+                    let what = format!("{dropped:?}, planned {planned:?}, begins at {begins}");
+                    return Err(Violation::Answer(what).into());
+                }
+                if dropped.segments > 0 {
+                    self.model.truncated(begin);
+                }
+            }
+            Err(error) if begins != before => {
+                return Err(Violation::Answer(format!("begins at {begins}: {error}")).into());
+            }
+            // The name of its base may be there when the log is opened again.
+            Err(TruncateError::Io(_)) => self.model = on_its_way,
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     fn append_together(

@@ -73,6 +73,8 @@ pub enum Step {
     Sync,
     /// Lets the log be quiet for long enough.
     Quiet,
+    /// Drops the front of the log, but for so many of its last events.
+    Truncate(u8),
     /// Lets so many more pages fit on the disk, or all (`None`).
     Room(Option<u8>),
     /// Makes a backup, or brings it up to date: of copies, or of links where that can be done.
@@ -273,6 +275,7 @@ impl fmt::Display for Step {
             }
             Self::Sync => f.write_str("sync"),
             Self::Quiet => f.write_str("be quiet"),
+            Self::Truncate(events) => write!(f, "drop all but the last {events} events"),
             Self::Room(Some(pages)) => write!(f, "room on the disk for {pages} pages more"),
             Self::Room(None) => f.write_str("room on the disk for everything"),
             Self::Backup { copies: true } => f.write_str("back up, in copies"),

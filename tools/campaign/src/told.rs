@@ -4,7 +4,7 @@
 //! there; this knows what the log must say about them, over all the lives of a script.
 
 use quipu::sim::{SimDisk, Survivors};
-use quipu::{AppendError, Durability, Log, Options, Position, Receipt};
+use quipu::{AppendError, Durability, Log, Options, Position, ReadError, Receipt, TruncateError};
 
 use crate::model::Submission;
 use crate::violation::Violation;
@@ -101,6 +101,23 @@ impl Told {
         error.map_or_else(|| all_durable(log), |_| Ok(()))
     }
 
+    /// A truncation was answered: a failure leaves the log as it was.
+    ///
+    /// # Errors
+    /// What cannot be so.
+    pub fn truncated(&mut self, error: Option<&TruncateError>) -> Result<(), Violation> {
+        let is_poisoned = matches!(error, Some(TruncateError::Poisoned(_)));
+        check(is_poisoned || !self.is_shut, || {
+            format!("a call has failed, and a truncation is told: {error:?}")
+        })?;
+        self.is_shut |= is_poisoned;
+        // The disk may have run full by itself.
+        let is_full = matches!(error, Some(TruncateError::Io(error)) if error.is_full());
+        check(self.may_fail || is_full || error.is_none() || is_poisoned, || {
+            format!("no call has failed, and a truncation is told {error:?}")
+        })
+    }
+
     /// The log was closed well, and the process ended: a power cut takes nothing from it.
     ///
     /// # Errors
@@ -128,7 +145,9 @@ impl Told {
         // What could never be stored is told so without a look at the log.
         let is_misuse =
             matches!(error, Some(AppendError::TooLarge { .. } | AppendError::InvalidBatch(_)));
-        check(is_poisoned || is_misuse || !self.is_shut, || {
+        // Nor is what is gone asked about.
+        let is_gone = matches!(error, Some(AppendError::NotJudged(ReadError::Truncated { .. })));
+        check(is_poisoned || is_misuse || is_gone || !self.is_shut, || {
             format!("a call has failed, and the next one is told: {error:?}")
         })?;
         self.is_shut |= is_poisoned || matches!(error, Some(AppendError::OutcomeUnknown(_)));

@@ -21,8 +21,10 @@ pub struct Info {
     pub directory: String,
     /// The log's id.
     pub log_id: String,
-    /// Events; the position of the next one.
+    /// The position of the next event.
     pub events: u64,
+    /// The position of the first event that is kept.
+    pub first_available: u64,
     /// Batches.
     pub batches: u64,
     /// Distinct streams.
@@ -66,9 +68,10 @@ impl Info {
             directory: directory.display().to_string(),
             log_id: report.log_id.to_string(),
             events: report.events,
+            first_available: log.first_available().as_u64(),
             batches: report.batches,
             streams: report.streams,
-            first_commit_nanos: time(log.batches(..).next()),
+            first_commit_nanos: time(log.batches(log.first_available()..).next()),
             last_commit_nanos: time(log.batches(..).backward().next()),
             synced_position: report.proved_durable.as_u64(),
             closed: report.clean_close,
@@ -111,6 +114,9 @@ impl Info {
             ("bytes on disk", grouped(self.bytes_on_disk)),
             ("segments", segments),
         ];
+        if self.first_available > 0 {
+            rows.insert(3, ("dropped below", grouped(self.first_available)));
+        }
         if let Some(width) = width {
             rows.push(("", bar(&self.segments, width.saturating_sub(NAME_WIDTH))));
         }

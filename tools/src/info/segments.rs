@@ -8,7 +8,7 @@ use std::path::Path;
 use quipu_format::layout;
 use serde::Serialize;
 
-use crate::verify::directory::{Directory, HeaderState, VerifyError};
+use crate::verify::directory::{Directory, Front, HeaderState, VerifyError};
 
 /// What a segment is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -56,7 +56,11 @@ pub(super) struct End {
 /// The segments in `directory`, in order.
 pub(super) fn segments_of(directory: &Path, end: &End) -> Result<Vec<SegmentInfo>, VerifyError> {
     let files = Directory::new(directory);
-    let (sequences, _) = files.list()?;
+    let (mut sequences, _) = files.list()?;
+    if let Front::Based(base) = files.front()? {
+        // Files that a truncation has left are no part of the log.
+        sequences.retain(|sequence| base.first <= *sequence);
+    }
     let mut segments: Vec<SegmentInfo> = Vec::new();
     for sequence in sequences {
         // Removed since it was listed, by a live writer.

@@ -28,7 +28,9 @@ pub(super) fn keep(directory: &Path, found: &Report) -> anyhow::Result<PathBuf> 
         let is_changed = match shown.strip_suffix(".seg").is_some() {
             true => first.as_deref().is_some_and(|first| *shown >= *first),
             // Indexes are made anew from their segments.
-            false => shown.ends_with(".tmp"),
+            false => {
+                shown.ends_with(".tmp") || found.base_copies_wrong.iter().any(|it| *it == shown)
+            }
         };
         if is_changed && entry.metadata()?.is_file() {
             let copy = folder.join(&name);

@@ -4,7 +4,7 @@
 //! nothing.
 
 use indicatif::ProgressBar;
-use quipu_format::{ByteOffset, Position, Salt, SegmentSeq, find_evidence, layout};
+use quipu_format::{ByteOffset, Position, Salt, find_evidence, layout};
 
 use super::decide::{Behind, Sighting};
 use super::directory::{Directory, HeaderState, SegmentFile, VerifyError, wrong_magic};
@@ -16,7 +16,8 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// Reads all from the place on where the walk stands, and every later segment.
 pub(super) fn look_behind(directory: &Directory, walk: &Walk<'_>) -> Result<Behind, VerifyError> {
     let ((sequence, offset), log_id) = (walk.place(), walk.log_id());
-    let mut behind = Behind { sealed_before: walk.sealed_before(), ..Behind::default() };
+    let (sealed_before, base) = (walk.sealed_before(), walk.base_at_start());
+    let mut behind = Behind { sealed_before, base, ..Behind::default() };
     let (segments, _) = directory.list()?;
     for later in segments.into_iter().filter(|later| *later >= sequence) {
         let Some(mut file) = directory.open(later, log_id)? else { continue };
@@ -25,7 +26,7 @@ pub(super) fn look_behind(directory: &Directory, walk: &Walk<'_>) -> Result<Behi
         let activated = matches!(file.header, HeaderState::Activated(_));
         // The first segment has its name before any other, and keeps it as long as there are
         // others.
-        if !is_first && (activated || sequence == SegmentSeq::ZERO) {
+        if !is_first && (activated || walk.is_at_start()) {
             behind.there_behind.get_or_insert_with(|| file.name.clone());
         }
         if let Some(error) = wrong_magic(&file.header) {

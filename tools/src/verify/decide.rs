@@ -39,6 +39,8 @@ pub(super) struct Behind {
     pub(super) settled: Option<(String, u64)>,
     /// The segment in front of X, if X is the start of one and that is sealed.
     pub(super) sealed_before: Option<String>,
+    /// The log's base, if X is the start of the segment that it names.
+    pub(super) base: Option<String>,
     /// The first segment that cannot be there without the one of X.
     pub(super) there_behind: Option<String>,
     /// The first file at X or behind it whose magic no crash leaves, and what that is.
@@ -84,6 +86,8 @@ pub(super) enum Proof {
     Contradiction,
     #[error("{file} comes after it and cannot be there without it")]
     ThereBehind { file: String },
+    #[error("{file} says that the log goes on there")]
+    Base { file: String },
     #[error("{file} is sealed, so the one behind it had its name, durably")]
     Sealed { file: String },
     #[error("the length of a segment never changes")]
@@ -103,6 +107,9 @@ pub(super) fn decide(fault: &Fault, position: Position, behind: &Behind) -> Deci
     }
     if let Some((file, offset)) = behind.settled.clone() {
         return Decision::Damage(Proof::Settled { file, offset });
+    }
+    if let Some(file) = behind.base.clone() {
+        return Decision::Damage(Proof::Base { file });
     }
     // What no crash does to a file, whatever was synced.
     let Behind { sealed_before, there_behind, wrong_magic, unchecked, .. } = behind;

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use quipu_format::sidecar::{LogBase, SidecarError};
 use quipu_format::{LogId, SegmentHeader, SegmentHeaderError, SegmentSeq, layout};
 
 use super::window::{ReadAt, Window};
@@ -15,6 +16,35 @@ use super::window::{ReadAt, Window};
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+}
+
+/// What outlives segments that were dropped from the front of the log.
+#[derive(Debug)]
+pub(crate) struct Base {
+    /// The file that it was read from.
+    pub(crate) name: String,
+    /// The first segment that is kept.
+    pub(crate) first: SegmentSeq,
+    /// Its bytes; they have been verified.
+    pub(crate) bytes: Vec<u8>,
+    /// Copies that are wrong or missing.
+    pub(crate) unsound: Vec<String>,
+}
+
+/// What is known of the front of the log.
+#[derive(Debug)]
+pub(crate) enum Front {
+    /// Nothing was ever dropped.
+    Whole,
+    /// All in front of a segment was.
+    Based(Base),
+    /// That much is known, and not what the streams had come to: no copy of the newest base is right.
+    Lost {
+        /// The first copy.
+        file: String,
+        /// What is wrong with it.
+        error: SidecarError,
+    },
 }
 
 /// One file that is named like a segment, opened.
@@ -149,6 +179,52 @@ impl Directory {
         Ok((segments, unfinished))
     }
 
+    /// Where the log begins, by the newest base.
+    pub(crate) fn front(&self) -> Result<Front, VerifyError> {
+        let error = |source| VerifyError::Open { file: self.display(), source };
+        let mut newest = None;
+        for entry in fs::read_dir(&self.path).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let is_file = entry.metadata().is_ok_and(|about| about.is_file());
+            newest = newest.max(base_of(&entry.file_name().to_string_lossy()).filter(|_| is_file));
+        }
+        let Some(first) = newest else { return Ok(Front::Whole) };
+        let (mut found, mut wrong, mut unsound) = (None, None, Vec::new());
+        for name in COPIES.map(|copy| format!("{:020}.{copy}", first.as_u64())) {
+            let file = self.path.join(&name);
+            match self.base_in(&file, first) {
+                Ok(bytes) => drop(found.get_or_insert((name, bytes))),
+                Err(Some(error)) => {
+                    unsound.push(name.clone());
+                    wrong.get_or_insert((name, error));
+                }
+                Err(None) => unsound.push(name),
+            }
+        }
+        Ok(match (found, wrong) {
+            (Some((name, bytes)), _) => Front::Based(Base { name, first, bytes, unsound }),
+            (None, Some((file, error))) => Front::Lost { file, error },
+            // Removed since it was listed: a writer has named another one.
+            (None, None) => Front::Whole,
+        })
+    }
+
+    /// The bytes of a copy; `None`: it is not there.
+    fn base_in(&self, file: &Path, first: SegmentSeq) -> Result<Vec<u8>, Option<SidecarError>> {
+        let unreadable = SidecarError::Field { field: "bytes that can be read", found: 0 };
+        let bytes = match fs::read(file) {
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(None),
+            read => read.map_err(|_| Some(unreadable))?,
+        };
+        let found = LogBase::decode(&bytes).map_err(Some)?.first_segment();
+        match found == first {
+            true => Ok(bytes),
+            false => {
+                Err(Some(SidecarError::Field { field: "first segment", found: found.as_u64() }))
+            }
+        }
+    }
+
     /// Opens a segment and looks at its header; `None` if there is no such file. A directory or a
     /// link is none.
     pub(super) fn open(
@@ -270,12 +346,23 @@ pub(crate) fn segment_name(sequence: SegmentSeq) -> String {
     format!("{:020}.seg", sequence.as_u64())
 }
 
-/// Whether a file bears the name under which one of the log's is made: a segment, an index, or the
-/// table of the streams.
+/// Whether a file bears the name under which one of the log's is made: a segment, an index, a base, or
+/// the table of the streams.
 fn is_unfinished(name: &str) -> bool {
     let Some(finished) = name.strip_suffix(".tmp") else { return false };
     let index = finished.strip_suffix(".idx").map(|digits| format!("{digits}.seg"));
-    finished == "streams.ckpt" || sequence_of(index.as_deref().unwrap_or(finished)).is_some()
+    finished == "streams.ckpt"
+        || base_of(finished).is_some()
+        || sequence_of(index.as_deref().unwrap_or(finished)).is_some()
+}
+
+/// How the copies of a base end.
+const COPIES: [&str; 2] = ["base", "base2"];
+
+/// The number of the segment that a base, by its file's name, is in front of.
+fn base_of(name: &str) -> Option<SegmentSeq> {
+    let digits = COPIES.iter().find_map(|copy| name.strip_suffix(copy)?.strip_suffix('.'))?;
+    sequence_of(&format!("{digits}.seg"))
 }
 
 /// The number of a segment by its file's name.
@@ -295,9 +382,13 @@ mod tests {
             let sequence = SegmentSeq::new(number);
             assert_eq!(sequence_of(&segment_name(sequence)), Some(sequence));
         }
-        for name in
-            ["00000000000000000007.seg.tmp", "00000000000000000007.idx.tmp", "streams.ckpt.tmp"]
-        {
+        for name in [
+            "00000000000000000007.seg.tmp",
+            "00000000000000000007.idx.tmp",
+            "00000000000000000007.base.tmp",
+            "00000000000000000007.base2.tmp",
+            "streams.ckpt.tmp",
+        ] {
             assert!(is_unfinished(name), "{name}");
         }
         for name in ["7.seg.tmp", "00000000000000000007.seg", "streams.ckpt", "x.tmp", ".tmp"] {

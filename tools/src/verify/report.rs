@@ -28,11 +28,18 @@ pub struct Report {
     pub segments_unused: u64,
     /// Segments whose preparation has not finished.
     pub segments_unfinished: usize,
+    /// Segments that were dropped from the front, and whose files are still there; opening removes them.
+    pub segments_dropped: usize,
+    /// Copies of the base, which keeps what must outlive dropped segments, that are wrong or missing. Opening
+    /// makes them again from the other one.
+    pub base_copies_wrong: Vec<String>,
+    /// The position of the first event that is kept.
+    pub first_available: u64,
     /// Segments whose seal did not reach the disk. Nothing is lost: the next header names it.
     pub seals_missing: Vec<u64>,
     /// Batches.
     pub batches: u64,
-    /// Events; the position of the next one.
+    /// The position of the next event; those from `first_available` on are there.
     pub events: u64,
     /// Distinct streams.
     pub streams: usize,
@@ -96,6 +103,8 @@ impl fmt::Display for Report {
         for (count, what) in [
             (self.segments_unused, "prepared and unused"),
             (self.segments_unfinished as u64, "not fully prepared"),
+            (self.segments_dropped as u64, "dropped, with their files still there"),
+            (self.base_copies_wrong.len() as u64, "of two copies of the base wrong or missing"),
             (self.seals_missing.len() as u64, "without the seal that the next one names"),
         ] {
             if count > 0 {
@@ -107,11 +116,15 @@ impl fmt::Display for Report {
             (Some(position), true) => format!("at position {}, the end", grouped(position)),
             (Some(position), false) => format!("at position {}, in use since", grouped(position)),
         };
+        let first = match self.first_available {
+            0 => String::new(),
+            first => format!(", all below position {} dropped", grouped(first)),
+        };
         for (name, value) in [
             ("log", self.log_id.clone().unwrap_or_else(|| "none".to_owned())),
             ("segments", segments),
             ("batches", grouped(self.batches)),
-            ("events", grouped(self.events)),
+            ("events", grouped(self.events.saturating_sub(self.first_available)) + &first),
             ("streams", grouped(self.streams as u64)),
             ("checkpoints", grouped(self.checkpoints.len() as u64)),
             ("bytes", grouped(self.bytes)),
@@ -133,7 +146,7 @@ impl Report {
         let verified = format!(
             "{}, {}, {}",
             counted(self.batches, "batch", "batches"),
-            counted(self.events, "event", "events"),
+            counted(self.events.saturating_sub(self.first_available), "event", "events"),
             counted(self.streams as u64, "stream", "streams")
         );
         match &self.tail {

@@ -9,6 +9,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
+use quipu_format::sidecar::LogBase;
 use quipu_format::{Body, BodyError, Frame};
 
 /// Every stream met so far.
@@ -72,6 +73,19 @@ impl Streams {
     /// What each named checkpoint is set to.
     pub(super) fn checkpoints(&self) -> BTreeMap<String, u64> {
         self.checkpoints.iter().map(|(name, it)| (name.clone(), it.last)).collect()
+    }
+
+    /// Takes what streams and checkpoints had come to where the log begins.
+    pub(super) fn begin(&mut self, base: &LogBase<'_>) {
+        for stream in base.streams().flatten() {
+            let next_version = stream.version.as_u64() + 1;
+            self.by_name.insert(stream.name.into(), self.streams.len());
+            self.streams.push(Stream { first_version: 0, next_version, named_by: 0 });
+        }
+        for set in base.checkpoints().flatten() {
+            let at = set.position.as_u64();
+            self.checkpoints.insert(set.name.to_owned(), Checkpoint { first: at, last: at });
+        }
     }
 
     /// Takes the events and checkpoints of a frame whose body has been checked, if every stream

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
+use quipu_format::sidecar::LogBase;
 use quipu_format::{
     ByteOffset, Chain, CommitTime, LogId, Position, Predecessor, SegmentHeader, SegmentSeq, layout,
 };
@@ -32,6 +33,10 @@ pub(super) struct Walk<'a> {
     segment: Option<Frames>,
     /// Where the segment before ended.
     before: Option<Predecessor>,
+    /// The file that says so of segments that were dropped, and which segment is the first then.
+    base: Option<(String, SegmentSeq)>,
+    /// That of the first event that is kept: all below was durable.
+    first_position: Position,
     state: State,
 }
 
@@ -63,8 +68,33 @@ impl<'a> Walk<'a> {
             sequence: SegmentSeq::ZERO,
             segment: None,
             before: None,
+            base: None,
+            first_position: Position::ZERO,
             state: State { chain, streams: Streams::default(), totals: Totals::default() },
         }
+    }
+
+    /// Begins behind segments that were dropped.
+    pub(super) fn begin(&mut self, name: &str, base: &LogBase<'_>) {
+        self.sequence = base.first_segment();
+        self.state.chain = base.chain();
+        self.first_position = self.state.chain.position;
+        let checksum = self.state.chain.previous;
+        self.before = Some(Predecessor { end: base.seal_end(), checksum });
+        self.base = Some((name.to_owned(), self.sequence));
+        self.state.streams.begin(base);
+    }
+
+    /// The base, if the walk stands at the start of the segment that it names.
+    pub(super) fn base_at_start(&self) -> Option<String> {
+        let (name, first) = self.base.as_ref()?;
+        (self.segment.is_none() && *first == self.sequence).then(|| name.clone())
+    }
+
+    /// Whether the walk stands at the very start of the log.
+    pub(super) fn is_at_start(&self) -> bool {
+        let first = self.base.as_ref().map_or(SegmentSeq::ZERO, |(_, first)| *first);
+        self.segment.is_none() && self.sequence == first
     }
 
     /// Goes on to the next place where no frame verifies; says what is wrong there.
@@ -88,6 +118,9 @@ impl<'a> Walk<'a> {
 
     /// The segment that a seal ends, if the walk stands at the start of the next one.
     pub(super) fn sealed_before(&self) -> Option<String> {
+        if self.is_at_start() {
+            return None;
+        }
         let before = self.segment.is_none().then_some(self.sequence.as_u64())?.checked_sub(1)?;
         Some(segment_name(SegmentSeq::new(before)))
     }
@@ -99,7 +132,7 @@ impl<'a> Walk<'a> {
 
     /// The highest synced position on the way.
     pub(super) fn synced_position(&self) -> Position {
-        self.state.chain.synced_position
+        self.state.chain.synced_position.max(self.first_position)
     }
 
     pub(super) fn stream_count(&self) -> usize {

@@ -16,8 +16,23 @@ use super::projections::{CheckpointsBuilder, SetCheckpoint, SetCheckpoints};
 use super::{SealedSegment, SidecarError, varint};
 use crate::checksum::crc32c_append;
 use crate::cursor::{Cursor, Truncated};
-use crate::ids::{ByteOffset, LogId, Position, SegmentSeq, Version};
-use crate::layout::{ALIGNMENT, aligned, checkpoint};
+use crate::ids::{ByteOffset, CommitTime, LogId, Position, SegmentSeq, Version};
+use crate::layout::{ALIGNMENT, aligned, base, checkpoint};
+
+/// What a file of streams is: they differ in the magic, and in what stands in front of the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) magic: [u8; 8],
+    pub(super) version: u32,
+    pub(super) header_bytes: usize,
+}
+
+/// The checkpoint of the streams.
+const CHECKPOINT: Kind = Kind {
+    magic: checkpoint::MAGIC_VALUE,
+    version: checkpoint::FORMAT_VERSION,
+    header_bytes: checkpoint::BYTES,
+};
 
 /// A stream as it stood at the checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,19 +64,23 @@ pub struct CheckpointHeader {
 impl CheckpointHeader {
     /// Reads the header at the front of `bytes`.
     pub fn decode(bytes: &[u8]) -> Result<Self, SidecarError> {
+        Self::decode_as(bytes, CHECKPOINT)
+    }
+
+    pub(super) fn decode_as(bytes: &[u8], kind: Kind) -> Result<Self, SidecarError> {
         let mut cursor = Cursor::new(bytes);
         let magic: [u8; 8] = cursor.array("magic")?;
-        if magic != checkpoint::MAGIC_VALUE {
+        if magic != kind.magic {
             return Err(SidecarError::Magic { found: magic });
         }
         let version = cursor.u32("format version")?;
         let stored = cursor.u32("header checksum")?;
-        let header = Cursor::new(bytes).bytes(checkpoint::BYTES, "checkpoint header")?;
+        let header = Cursor::new(bytes).bytes(kind.header_bytes, "checkpoint header")?;
         let computed = header_checksum(header, checkpoint::CHECKSUM);
         if stored != computed {
             return Err(SidecarError::Checksum { section: "header", stored, computed });
         }
-        if version != checkpoint::FORMAT_VERSION {
+        if version != kind.version {
             return Err(SidecarError::FormatVersion { found: version });
         }
         let segment = SealedSegment {
@@ -76,7 +95,7 @@ impl CheckpointHeader {
         let stream_count = cursor.u64("stream count")?;
         let file_bytes = cursor.u64("file length")?;
         let checkpoint_count = cursor.u64("checkpoint count")?;
-        if !file_bytes.is_multiple_of(ALIGNMENT as u64) || file_bytes < checkpoint::BYTES as u64 {
+        if !file_bytes.is_multiple_of(ALIGNMENT as u64) || file_bytes < kind.header_bytes as u64 {
             return Err(SidecarError::Field { field: "file length", found: file_bytes });
         }
         if stream_count > segment.end_position.as_u64() {
@@ -102,7 +121,11 @@ pub struct StreamCheckpoint<'a> {
 impl<'a> StreamCheckpoint<'a> {
     /// Verifies every byte of a file. Which segment it is bound to is for the caller to compare.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, SidecarError> {
-        let header = CheckpointHeader::decode(bytes)?;
+        Self::decode_as(bytes, CHECKPOINT)
+    }
+
+    pub(super) fn decode_as(bytes: &'a [u8], kind: Kind) -> Result<Self, SidecarError> {
+        let header = CheckpointHeader::decode_as(bytes, kind)?;
         let length = bytes.len() as u64;
         if length < header.file_bytes {
             let needed = usize::try_from(header.file_bytes).unwrap_or(usize::MAX);
@@ -111,7 +134,7 @@ impl<'a> StreamCheckpoint<'a> {
         if length > header.file_bytes {
             return Err(SidecarError::Field { field: "file length", found: length });
         }
-        let records = bytes.get(checkpoint::BYTES..).unwrap_or(&[]);
+        let records = bytes.get(kind.header_bytes..).unwrap_or(&[]);
         let (stored, computed) = (header.records_checksum, crc32c_append(0, records));
         if stored != computed {
             return Err(SidecarError::Checksum { section: "streams", stored, computed });
@@ -236,9 +259,28 @@ impl CheckpointBuilder {
 
     /// The file's bytes.
     #[must_use]
-    pub fn finish(mut self, segment: &SealedSegment) -> Vec<u8> {
+    pub fn finish(self, segment: &SealedSegment) -> Vec<u8> {
+        self.finish_as(segment, CHECKPOINT)
+    }
+
+    /// The bytes of a base in front of the segment behind this one. `time` and `synced_position` are those
+    /// of this one's seal.
+    #[must_use]
+    pub fn finish_base(
+        mut self,
+        segment: &SealedSegment,
+        time: CommitTime,
+        synced_position: Position,
+    ) -> Vec<u8> {
+        let more = [time.as_u64().to_le_bytes(), synced_position.as_u64().to_le_bytes()].concat();
+        debug_assert_eq!(checkpoint::BYTES + more.len(), base::BYTES);
+        self.bytes.splice(checkpoint::BYTES..checkpoint::BYTES, more);
+        self.finish_as(segment, super::base::BASE)
+    }
+
+    fn finish_as(mut self, segment: &SealedSegment, kind: Kind) -> Vec<u8> {
         self.bytes.resize(aligned(self.bytes.len()), 0);
-        let records = self.bytes.get(checkpoint::BYTES..).unwrap_or(&[]);
+        let records = self.bytes.get(kind.header_bytes..).unwrap_or(&[]);
         let records_checksum = crc32c_append(0, records);
         let length = self.bytes.len() as u64;
         let mut put = |at: usize, field: &[u8]| {
@@ -246,8 +288,8 @@ impl CheckpointBuilder {
                 place.copy_from_slice(field);
             }
         };
-        put(checkpoint::MAGIC, &checkpoint::MAGIC_VALUE);
-        put(checkpoint::FORMAT_VERSION_AT, &checkpoint::FORMAT_VERSION.to_le_bytes());
+        put(checkpoint::MAGIC, &kind.magic);
+        put(checkpoint::FORMAT_VERSION_AT, &kind.version.to_le_bytes());
         put(checkpoint::LOG_ID, segment.log_id.as_bytes());
         put(checkpoint::SEQUENCE, &segment.sequence.as_u64().to_le_bytes());
         put(checkpoint::END_POSITION, &segment.end_position.as_u64().to_le_bytes());
@@ -257,7 +299,7 @@ impl CheckpointBuilder {
         put(checkpoint::STREAM_COUNT, &self.count.to_le_bytes());
         put(checkpoint::LENGTH, &length.to_le_bytes());
         put(checkpoint::CHECKPOINT_COUNT, &self.checkpoint_count.to_le_bytes());
-        let header = self.bytes.get(..checkpoint::BYTES).unwrap_or(&[]);
+        let header = self.bytes.get(..kind.header_bytes).unwrap_or(&[]);
         let sum = header_checksum(header, checkpoint::CHECKSUM);
         if let Some(place) = self.bytes.get_mut(checkpoint::CHECKSUM..checkpoint::CHECKSUM + 4) {
             place.copy_from_slice(&sum.to_le_bytes());

@@ -1,16 +1,18 @@
-//! The index of a sealed segment, in a file beside it; and the checkpoint of the streams.
+//! The index of a sealed segment, in a file beside it; the checkpoint of the streams; and the base of a
+//! log whose first segments have been dropped.
 //!
-//! Owns: [`Sidecar`] (read in place), [`SidecarBuilder`], [`StreamCheckpoint`] and its builder, and
-//! [`SidecarError`]. May call: body, checksum, cursor, frame, ids, layout. FORMAT.md, sections 13
-//! and 14, is the normative description.
+//! Owns: [`Sidecar`] (read in place), [`SidecarBuilder`], [`StreamCheckpoint`] and its builder,
+//! [`LogBase`], and [`SidecarError`]. May call: body, checksum, cursor, frame, ids, layout, scan.
+//! FORMAT.md, sections 13 to 15, is the normative description.
 //!
-//! These files are derived from the segments and may be missing: whoever finds one wrong makes it
-//! again. Both are bound to a seal by its commit checksum, which covers the whole segment's chain.
+//! The first two are derived from the segments and may be missing: whoever finds one wrong makes it
+//! again. A base is not, and is kept twice. All are bound to a seal by its commit checksum, which covers the whole segment's chain.
 //!
 //! Promises, as the rest of this crate makes them: decoding any bytes never panics, never loops, and
 //! allocates nothing. A section is not looked at before it is asked for, so that a mapped file costs
 //! what is read of it.
 
+mod base;
 mod build;
 mod checkpoint;
 mod filter;
@@ -23,6 +25,7 @@ mod projections;
 mod read;
 mod varint;
 
+pub use base::LogBase;
 pub use build::SidecarBuilder;
 pub use checkpoint::{
     CheckpointBuilder, CheckpointHeader, CheckpointStreams, StreamCheckpoint, StreamState,

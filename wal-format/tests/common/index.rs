@@ -1,7 +1,7 @@
 //! Sidecars of the golden segments, written by code: `tests/golden_index.rs` compares them with
 //! the files.
 
-use quipu_format::layout::{self, checkpoint, segment, sidecar};
+use quipu_format::layout::{self, base, checkpoint, segment, sidecar};
 use quipu_format::sidecar::{
     CheckpointBuilder, NameHasher, SealedSegment, SetCheckpoint, SidecarBuilder, StreamState,
 };
@@ -103,6 +103,25 @@ pub fn checkpoint_of_sealed() -> (SealedSegment, Vec<u8>) {
     (sealed, builder.finish(&sealed))
 }
 
+/// The base in front of the second golden segment: what is left of the first one.
+pub fn base_of_sealed() -> (SealedSegment, Vec<u8>) {
+    let (front, next) = golden::sealed();
+    let (sealed, _) = sidecar_of(&front.bytes);
+    let hasher = NameHasher::new(LOG_ID);
+    let mut streams = [("order-1", 2, 4), ("stock-9", 0, 1), ("k\u{f6}nig", 0, 3)]
+        .map(|(name, version, position)| (hasher.stream(name), name, version, position));
+    streams.sort_unstable();
+    let set =
+        |name, position| SetCheckpoint { name, position: Position::new(position), set_by: None };
+    let mut builder = CheckpointBuilder::new([set("totals", 4), set("by customer", 7)]);
+    for (hash, name, version, position) in streams {
+        let (version, position) = (Version::new(version), Position::new(position));
+        builder.push(&StreamState { hash, name, version, position });
+    }
+    let header = next.header;
+    (sealed, builder.finish_base(&sealed, header.created_at, header.synced_position))
+}
+
 /// Name and contents of every golden file.
 pub fn files() -> Vec<(&'static str, Vec<u8>)> {
     let (sealed, index) = sidecar_of(&golden::sealed().0.bytes);
@@ -122,6 +141,18 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
     };
     let record = read_end(&index, 1).next_multiple_of(8);
     let checkpoint = checkpoint_of_sealed().1;
+    let whole_base = base_of_sealed().1;
+    let base_with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole_base.clone();
+        change(&mut bytes);
+        bytes
+    };
+    let base_fixed = |change: &dyn Fn(&mut Vec<u8>)| {
+        base_with(&|bytes| {
+            change(bytes);
+            fix_base(bytes);
+        })
+    };
     let checkpoint_with = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = checkpoint.clone();
         change(&mut bytes);
@@ -158,6 +189,19 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("streams.ckpt", checkpoint.clone()),
         ("bad-bit.ckpt", checkpoint_with(&|bytes| bytes[checkpoint::BYTES + 49] ^= 1)),
         ("bad-cut-short.ckpt", checkpoint_with(&|bytes| bytes.truncate(checkpoint::BYTES))),
+        ("log.base", whole_base.clone()),
+        ("bad-bit.base", base_with(&|bytes| bytes[base::BYTES + 40] ^= 1)),
+        ("bad-header-bit.base", base_with(&|bytes| bytes[base::SEAL_TIME] ^= 1)),
+        ("bad-cut-short.base", base_with(&|bytes| bytes.truncate(bytes.len() - 8))),
+        ("bad-checkpoint.base", checkpoint.clone()),
+        (
+            "bad-newer-version.base",
+            base_fixed(&|bytes| put_u32(bytes, checkpoint::FORMAT_VERSION_AT, 2)),
+        ),
+        ("bad-events.base", base_fixed(&|bytes| put_u64(bytes, checkpoint::END_POSITION, 6))),
+        ("bad-synced.base", base_fixed(&|bytes| put_u64(bytes, base::SYNCED_POSITION, 6))),
+        ("bad-seal-end.base", base_fixed(&|bytes| put_u64(bytes, checkpoint::SEAL_END, 4100))),
+        ("bad-sequence.base", base_fixed(&|bytes| put_u64(bytes, checkpoint::SEQUENCE, u64::MAX))),
         (
             "bad-count.ckpt",
             checkpoint_with(&|bytes| {
@@ -194,6 +238,15 @@ pub fn fix_index(bytes: &mut [u8]) {
     put_u32(bytes, sidecar::CHECKSUM, 0);
     let sum = quipu_format::checksum::crc32c_append(0, &bytes[..sidecar::BYTES]);
     put_u32(bytes, sidecar::CHECKSUM, sum);
+}
+
+/// Makes the checksums of a base right again.
+pub fn fix_base(bytes: &mut [u8]) {
+    let sum = quipu_format::checksum::crc32c_append(0, &bytes[base::BYTES..]);
+    put_u32(bytes, checkpoint::RECORDS_CHECKSUM, sum);
+    put_u32(bytes, checkpoint::CHECKSUM, 0);
+    let sum = quipu_format::checksum::crc32c_append(0, &bytes[..base::BYTES]);
+    put_u32(bytes, checkpoint::CHECKSUM, sum);
 }
 
 /// Makes the checksums of a checkpoint right again.

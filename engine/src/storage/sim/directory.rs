@@ -12,6 +12,7 @@ use super::file::SimFile;
 use super::image::Image;
 use super::names::{self, FileId};
 use super::state::{SimInode, State};
+use crate::sync::Mutex;
 
 impl Directory for SimDisk {
     fn name(&self) -> String {
@@ -106,6 +107,10 @@ impl Directory for SimDisk {
         other.downcast_ref::<Self>().is_some_and(|other| {
             Arc::ptr_eq(&self.state, &other.state) && self.folder == other.folder
         })
+    }
+
+    fn names(&self) -> &Mutex<()> {
+        &self.names
     }
 
     fn boot(&self) -> io::Result<u128> {
