@@ -97,6 +97,18 @@ const TABLE: &[Row] = &[
         misused: &[&[], &["LOG"], &["LOG", "--to", "LOG"], &["LOG", "--to", "BAD"]],
     },
     Row {
+        command: "backup",
+        fine: &["LOG", "NEW", "--json"],
+        wrong: &[&["BAD", "NEW"], &["NOWHERE", "NEW"]],
+        misused: &[&[], &["LOG"], &["LOG", "LOG"]],
+    },
+    Row {
+        command: "restore",
+        fine: &["COPY", "NEW", "--json"],
+        wrong: &[&["NOWHERE", "OTHER"]],
+        misused: &[&[], &["COPY"], &["COPY", "LOG"], &["COPY", "OTHER", "--to-time", "yesterday"]],
+    },
+    Row {
         command: "bench",
         fine: &["--seconds", "1", "--json", "PLACE"],
         wrong: &[&["NOWHERE"]],
@@ -151,7 +163,7 @@ fn place(word: &str, directory: &Path) -> String {
     }
 }
 
-/// Makes the places: a log, a damaged one, lines, a file that is no log and no line, a directory.
+/// Makes the places: a log, a damaged one, a backup, lines, a file that is no log and no line, a directory.
 fn make(directory: &Path) {
     let lines: String = (0..5).map(|data| line("s", data)).collect();
     for log in ["LOG", "BAD"] {
@@ -161,6 +173,8 @@ fn make(directory: &Path) {
     let mut bytes = fs::read(&segment).unwrap();
     bytes[4096 + 60] ^= 1;
     fs::write(segment, bytes).unwrap();
+    let [log, copy] = ["LOG", "COPY"].map(|name| directory.join(name));
+    fine(&["backup", text(&log), text(&copy)]);
     fs::write(directory.join("LINES"), lines).unwrap();
     fs::write(directory.join("FILE"), "nothing that anybody could read\n").unwrap();
     fs::create_dir(directory.join("PLACE")).unwrap();
