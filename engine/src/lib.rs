@@ -59,6 +59,7 @@
 #![warn(missing_docs)]
 
 mod append;
+mod backup;
 mod environment;
 mod error;
 mod follow;
@@ -84,9 +85,10 @@ pub use append::expected::{
 };
 pub use append::receipt::Receipt;
 pub use append::ticket::Ticket;
+pub use backup::{BackupOptions, BackupProgress, BackupReport};
 pub use error::{
-    AppendError, AppendErrorKind, Damage, Fault, InvalidBatch, IoError, OpenError, OpenErrorKind,
-    Outcome, Proof, ReadError, ReadErrorKind, TruncateError,
+    AppendError, AppendErrorKind, BackupError, BackupErrorKind, Damage, Fault, InvalidBatch,
+    IoError, OpenError, OpenErrorKind, Outcome, Proof, ReadError, ReadErrorKind, TruncateError,
 };
 pub use log::Log;
 pub use options::{Durability, Options};

@@ -3,6 +3,7 @@
 //! Owns: [`Log`], a cheap handle, and what all handles share. May call: everything below it:
 //! recovery, append, read. Holds no logic of its own.
 
+mod backup;
 mod closer;
 mod directory;
 mod open;
@@ -35,6 +36,7 @@ use crate::retention::{Retention, Truncation};
 use crate::segment::set::{self, SegmentSet};
 use crate::segment::writer::frame_bytes_max;
 use crate::stats::{Counters, Stats};
+use crate::storage::Directory;
 use crate::subscribe::notifier::Notifier;
 use crate::subscribe::request::Subscribe;
 use crate::subscribe::source::{Follows, Live, Source};
@@ -72,6 +74,7 @@ pub struct Log {
 
 /// What handles and readers share.
 struct Shared {
+    directory: Arc<dyn Directory>,
     index: Arc<StreamIndex>,
     segments: Arc<SegmentSet>,
     watermarks: Arc<Watermarks>,

@@ -33,7 +33,7 @@ use crate::segment::set::{self, SegmentSet};
 use crate::segment::sidecar::{self, SegmentIndex};
 use crate::storage::latch::Latch;
 use crate::storage::{Directory, IoError};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::watermark::Watermarks;
 
 /// What [`Log::truncate_before`](crate::Log::truncate_before) has dropped.
@@ -59,6 +59,8 @@ pub(crate) struct Retention {
     segments: Arc<SegmentSet>,
     watermarks: Arc<Watermarks>,
     latch: Arc<Latch>,
+    /// Held by the one that drops, or needs that nothing is dropped.
+    front: Mutex<()>,
     /// Held by the one that drops; whether the log is closed.
     closed: Mutex<bool>,
 }
@@ -70,12 +72,18 @@ impl Retention {
         watermarks: Arc<Watermarks>,
         latch: Arc<Latch>,
     ) -> Self {
-        Self { directory, segments, watermarks, latch, closed: Mutex::new(false) }
+        let (front, closed) = (Mutex::new(()), Mutex::new(false));
+        Self { directory, segments, watermarks, latch, front, closed }
     }
 
     /// Waits for whoever drops segments now; nobody does any more.
     pub(crate) fn close(&self) {
         *self.closed.lock() = true;
+    }
+
+    /// As long as this is held, nothing is dropped.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+        self.front.lock()
     }
 
     /// What would be dropped.
@@ -86,6 +94,7 @@ impl Retention {
 
     /// Drops all segments whose events are below `position`, as far as they can be dropped.
     pub(crate) fn truncate_before(&self, position: Position) -> Result<Truncation, TruncateError> {
+        let _front = self.hold();
         let closed = self.closed.lock();
         if *closed {
             return Err(TruncateError::Closed);

@@ -6,6 +6,7 @@
 //! | module | command |
 //! |---|---|
 //! | [`append`] | `quipu append`: JSON lines into a log, each acknowledged by itself |
+//! | [`backup`] | `quipu backup`: a second directory with the log in it |
 //! | [`bench`] | `quipu bench`: this disk, and Quipu beside it |
 //! | [`completions`] | `quipu completions`: for shells |
 //! | [`crash`] | `quipu crash`: kills, full disks, failing devices and calls |
@@ -17,6 +18,7 @@
 //! | [`man`] | `quipu man`: manual pages |
 //! | [`read`] | `quipu read`: events for people |
 //! | [`repair`] | `quipu repair`: cuts a torn tail off, and says beforehand what that is |
+//! | [`restore`] | `quipu restore`: a log from a backup, or as it was at some position or time |
 //! | [`salvage`] | `quipu salvage`: all whole batches of a damaged log into a new one |
 //! | [`streams`] | `quipu streams`: the streams, with how far each has come |
 //! | [`tail`] | `quipu tail`: the last events, and those that come |
@@ -25,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod append;
+pub mod backup;
 pub mod bench;
 pub mod completions;
 pub mod crash;
@@ -46,6 +49,7 @@ pub mod outcome;
 mod progress;
 pub mod read;
 pub mod repair;
+pub mod restore;
 pub mod salvage;
 mod show;
 pub mod streams;

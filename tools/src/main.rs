@@ -12,8 +12,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use quipu_tools::outcome::{Misuse, Outcome, explain_exit_codes};
 use quipu_tools::{
-    append, bench, completions, crash, demo, export, import, info, inspect, man, read, repair,
-    salvage, streams, tail, truncate, verify,
+    append, backup, bench, completions, crash, demo, export, import, info, inspect, man, read,
+    repair, restore, salvage, streams, tail, truncate, verify,
 };
 
 /// Looks after Quipu logs: durable, ordered, version-checked events in a directory.
@@ -49,6 +49,11 @@ enum Command {
     Verify(verify::Request),
     /// Says what a crash has left to cut off and, with --apply, cuts it off; keeps the originals.
     Repair(repair::Request),
+    /// Makes a second directory with the log in it, or brings one up to date; works beside a live
+    /// writer.
+    Backup(backup::Request),
+    /// Makes a log from a backup, whole or as it was at some position or time; whole batches only.
+    Restore(restore::Request),
     /// Says which full segments hold only events below a position and, with --apply, drops them.
     Truncate(truncate::Request),
     /// Takes all whole batches of a damaged log over into a new one, and lists what is missing.
@@ -97,6 +102,8 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Tail(request) => tail::run(&request),
         Command::Verify(request) => verify::run(&request),
         Command::Repair(request) => repair::run(&request),
+        Command::Backup(request) => backup::run(&request),
+        Command::Restore(request) => restore::run(&request),
         Command::Truncate(request) => truncate::run(&request),
         Command::Salvage(arguments) => salvage::run(&arguments),
         Command::Bench(request) => bench::run(&request),

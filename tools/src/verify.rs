@@ -144,6 +144,7 @@ fn judge(directory: &Path, bar: &ProgressBar, ahead: bool) -> Result<Report, Ver
 }
 
 fn look(directory: &Directory, bar: &ProgressBar, ahead: bool) -> Result<Report, VerifyError> {
+    directory.check_finished()?;
     let (mut segments, unfinished) = directory.list()?;
     if segments.is_empty() {
         return Err(VerifyError::NoLog(directory.display()));

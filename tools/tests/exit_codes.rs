@@ -91,6 +91,18 @@ const TABLE: &[Row] = &[
         misused: &[&[], &["LOG", "--force"]],
     },
     Row {
+        command: "backup",
+        fine: &["LOG", "NEW", "--json"],
+        wrong: &[&["BAD", "OTHER"], &["NOWHERE", "OTHER"], &["LOG", "FILE/x"]],
+        misused: &[&[], &["LOG"], &["LOG", "LOG"]],
+    },
+    Row {
+        command: "restore",
+        fine: &["LOG", "NEW", "--to-position", "1", "--json"],
+        wrong: &[&["BAD", "OTHER"], &["NOWHERE", "OTHER"]],
+        misused: &[&[], &["LOG"], &["LOG", "BAD"], &["LOG", "NEW", "--to-time", "once"]],
+    },
+    Row {
         command: "salvage",
         fine: &["LOG", "--dry-run", "--json"],
         wrong: &[&["BAD", "--dry-run"], &["NOWHERE", "--dry-run"]],

@@ -80,6 +80,16 @@ pub enum OpenError {
         /// The sequence number in its header.
         found: SegmentSeq,
     },
+    /// A backup was being made here and did not come to its end. Make it again: it goes on where it
+    /// stopped. If the log that it was made of is gone, `quipu salvage` takes out of it what is whole.
+    #[error(
+        "{directory} is a backup that was not finished: make it again, or if its log is gone, \
+         take what is whole into a new one with `quipu salvage`"
+    )]
+    UnfinishedBackup {
+        /// The directory.
+        directory: String,
+    },
     /// Something that had been durable is not there any more.
     #[error(transparent)]
     Damaged(Box<Damage>),
@@ -112,6 +122,8 @@ pub enum OpenErrorKind {
     Damage,
     /// A newer release wrote it.
     Unsupported,
+    /// It is a backup that was not finished.
+    Unfinished,
     /// The system failed.
     Io,
 }
@@ -126,6 +138,7 @@ impl OpenError {
                 OpenErrorKind::Misuse
             }
             Self::Unsupported { .. } => OpenErrorKind::Unsupported,
+            Self::UnfinishedBackup { .. } => OpenErrorKind::Unfinished,
             Self::NotASegment { .. }
             | Self::ForeignSegment { .. }
             | Self::Misnamed { .. }

@@ -144,7 +144,7 @@ impl Log {
         };
         let follows = match &reached {
             None => None,
-            Some(reached) => Some(follows(directory, reached, &common, threadless)?),
+            Some(reached) => Some(follows(Arc::clone(&directory), reached, &common, threadless)?),
         };
         let Common { index, segments, watermarks, published, notifier, counters } = common;
         let poller = match &follows {
@@ -164,6 +164,7 @@ impl Log {
             poller: Mutex::new(poller),
         };
         let shared = Shared {
+            directory,
             index,
             segments,
             watermarks,

@@ -21,6 +21,8 @@ pub(crate) struct Inventory {
     pub(crate) segments: Vec<Found>,
     /// Names of files that were not finished.
     pub(crate) unfinished: Vec<String>,
+    /// Whether it is a backup that was not finished.
+    pub(crate) is_unfinished_backup: bool,
     /// Indexes of segments, and their names.
     pub(crate) sidecars: Vec<(SegmentSeq, String)>,
     /// What outlives the segments that were dropped; `None`: none ever was.
@@ -76,6 +78,7 @@ impl Inventory {
             opened: Arc::clone(directory),
             segments: Vec::new(),
             unfinished: Vec::new(),
+            is_unfinished_backup: false,
             sidecars: Vec::new(),
             base: None,
             leftovers: Vec::new(),
@@ -100,7 +103,8 @@ impl Inventory {
                 }
                 Named::Sidecar(sequence) => inventory.sidecars.push((sequence, entry.name)),
                 Named::Unfinished => inventory.unfinished.push(entry.name),
-                Named::Base(_) | Named::Other => {}
+                Named::UnfinishedBackup => inventory.is_unfinished_backup = true,
+                Named::Base(_) | Named::StreamTable | Named::Other => {}
             }
         }
         inventory.segments.sort_by_key(|found| found.sequence);
@@ -174,6 +178,11 @@ impl Inventory {
     /// The directory.
     pub(crate) fn directory(&self) -> &dyn Directory {
         &*self.opened
+    }
+
+    /// What errors call the directory.
+    pub(crate) fn directory_name(&self) -> &str {
+        &self.directory
     }
 
     /// The path of a file, for errors.

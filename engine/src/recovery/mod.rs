@@ -19,6 +19,7 @@ mod checkpoints;
 pub(crate) mod decide;
 pub(crate) mod indexes;
 pub(crate) mod inventory;
+mod own;
 pub(crate) mod plan;
 mod read_only;
 pub(crate) mod repair;

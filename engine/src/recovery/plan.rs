@@ -1,7 +1,7 @@
 //! Whether the files of a directory belong together.
 //!
-//! Owns: [`check`], which refuses files of another log, another release, under another name, and a
-//! directory without any segment in it; [`wrong_magic`]. Pure. What a crash or decay can explain
+//! Owns: [`check`], which refuses an unfinished backup, files of another log, another release, under
+//! another name, and a directory without any segment in it; [`wrong_magic`]. Pure. What a crash or decay can explain
 //! passes, whatever state it is in: that is for the scan.
 
 use quipu_format::{SegmentHeaderError, layout};
@@ -11,6 +11,12 @@ use crate::error::OpenError;
 
 /// Refuses a directory with files that do not belong there.
 pub(crate) fn check(inventory: &Inventory) -> Result<(), OpenError> {
+    if inventory.is_unfinished_backup {
+        // What is there so far may look like a whole, shorter log.
+        return Err(OpenError::UnfinishedBackup {
+            directory: inventory.directory_name().to_owned(),
+        });
+    }
     let wrong = |found: &Found| Some((inventory.path(&found.name), wrong_magic(found.header)?));
     let wrong: Option<Vec<_>> = inventory.segments.iter().map(wrong).collect();
     if let Some((file, source)) = wrong.and_then(|all| all.into_iter().next()) {

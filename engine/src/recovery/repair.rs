@@ -1,6 +1,6 @@
 //! The one part of recovery that changes files.
 //!
-//! Owns: [`repair`]. May call: storage. Applies what has been decided, in an order in which a crash
+//! Owns: [`repair`]. May call: own, storage. Applies what has been decided, in an order in which a crash
 //! between any two steps leads the next recovery to the same decision:
 //!
 //! 1. Seals that had not reached the disk are written from the next header's word.
@@ -18,25 +18,30 @@
 //!    again: the directory's sync that gave them their names may have failed.
 //! 7. Files that are of no use are removed, and the directory is synced.
 //!
+//! What is stored again stands there already; before other bytes are stored into a file that a backup has too,
+//! this log gets one of its own ([`super::own`]).
+//!
 //! Steps 1 to 3 add nothing that was not accepted, and steps 4 and 5 take away nothing that was.
 //! The mark is there for a failed sync, after which the page cache shows zeros that the device does
 //! not have: the next recovery meets it and stores every zero again. Without it stale frames could
 //! come back behind a header that is made again just as it was. Where step 5 itself fails, a mark may
 //! come back alone, at the start of an unused segment: the next recovery clears it.
 
+use std::io;
 use std::sync::Arc;
 
 use quipu_format::{ByteOffset, SegmentSeq};
 
 use super::decide::Observed;
 use super::inventory::{Found, Inventory};
+use super::own::open_own;
 use super::scan::{Accepted, Walk};
 use crate::error::OpenError;
 use crate::options::Options;
 use crate::segment;
 use crate::segment::name::{base_names, unfinished_base_name};
 use crate::segment::reader::Segment;
-use crate::storage::Directory;
+use crate::storage::{Directory, File};
 
 /// What the directory has for the writer, after repair.
 #[derive(Debug)]
@@ -55,13 +60,13 @@ pub(crate) fn repair(
     observed: &Observed,
     options: &Options,
 ) -> Result<Repaired, OpenError> {
-    store_tail_again(inventory, walk)?;
+    store_tail_again(directory, inventory, walk)?;
     if observed.bytes_after > 0 {
         let behind = |found: &&Found| found.sequence >= walk.stop.sequence;
         for found in inventory.segments.iter().filter(behind) {
             let stopped_here = found.sequence == walk.stop.sequence;
             let from = if stopped_here { walk.stop.offset } else { ByteOffset::ZERO };
-            zero(inventory, found, from)?;
+            zero(directory, inventory, found, from)?;
         }
     }
     // The names that it takes meanwhile are none to be removed.
@@ -76,7 +81,11 @@ pub(crate) fn repair(
 }
 
 /// Steps 1 to 3.
-fn store_tail_again(inventory: &Inventory, walk: &Walk) -> Result<(), OpenError> {
+fn store_tail_again(
+    directory: &Arc<dyn Directory>,
+    inventory: &Inventory,
+    walk: &Walk,
+) -> Result<(), OpenError> {
     // The last event that is proved durable; what stands in front of its frame is durable too.
     let proved = walk.chain.synced_position.before();
     let holds_proved =
@@ -89,7 +98,10 @@ fn store_tail_again(inventory: &Inventory, walk: &Walk) -> Result<(), OpenError>
         if accepted.own.is_some() {
             continue;
         }
-        let file = found.open()?;
+        let file = match accepted.healed_seal {
+            Some(_) => open_own(directory, inventory, found)?,
+            None => found.open()?,
+        };
         if let (Some(seal), Some(offset)) = (&accepted.healed_seal, accepted.sealed_at) {
             file.write_at(offset.as_u64(), seal).map_err(error("write the seal of"))?;
         }
@@ -116,13 +128,18 @@ const PIECE_BYTES: usize = 16 << 10;
 const MARK: [u8; 8] = *b"Q\0\0\0\0\0\0\0";
 
 /// Steps 4 and 5 for one file: zeroes what is not zero from `from` on.
-fn zero(inventory: &Inventory, found: &Found, from: ByteOffset) -> Result<(), OpenError> {
-    let (from, file) = (from.as_u64(), found.open()?);
+fn zero(
+    directory: &Arc<dyn Directory>,
+    inventory: &Inventory,
+    found: &Found,
+    from: ByteOffset,
+) -> Result<(), OpenError> {
+    let (from, mut file) = (from.as_u64(), found.open()?);
     let error = |operation, at| move |error| inventory.error(operation, &found.name, error).at(at);
     let room = usize::try_from(found.length.saturating_sub(from)).unwrap_or(usize::MAX);
     let mark = MARK.get(..room).unwrap_or(&MARK);
     let zeros = vec![0; PIECE_BYTES];
-    let store_zeros = |at: u64, length: usize| {
+    let store_zeros = |file: &dyn File, at: u64, length: usize| {
         let stored = file.write_at(at, zeros.get(..length).unwrap_or(&zeros));
         stored.map_err(error("zero the tail of", at))
     };
@@ -138,17 +155,18 @@ fn zero(inventory: &Inventory, found: &Found, from: ByteOffset) -> Result<(), Op
         all |= at == from && bytes.starts_with(&MARK);
         if all || bytes.iter().any(|byte| *byte != 0) {
             if !marked {
+                file = open_own(directory, inventory, found)?;
                 file.write_at(from, mark).map_err(error("zero the tail of", from))?;
                 marked = true;
             }
             let kept = if at == from { mark.len() } else { 0 };
-            store_zeros(at + kept as u64, wanted - kept)?;
+            store_zeros(&*file, at + kept as u64, wanted - kept)?;
         }
         at += wanted as u64;
     }
     if marked {
         file.sync().map_err(error("sync", from))?;
-        store_zeros(from, mark.len())?;
+        store_zeros(&*file, from, mark.len())?;
         file.sync().map_err(error("sync", from))?;
     }
     Ok(())
@@ -187,7 +205,11 @@ fn tidy(
     let orphans = inventory.sidecars.iter().filter(|(sequence, _)| !is_indexed(sequence));
     useless.extend(orphans.map(|(_, name)| name.as_str()));
     for name in &useless {
-        directory.remove(name).map_err(|error| inventory.error("remove", name, error))?;
+        match directory.remove(name) {
+            // A copy has had that name since, and has got its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(|error| inventory.error("remove", name, error))?,
+        }
     }
     if !useless.is_empty() {
         directory.sync().map_err(|error| inventory.error("sync the directory of", "", error))?;

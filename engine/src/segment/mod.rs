@@ -6,6 +6,7 @@
 //! format. Knows nothing of batches, streams or callers.
 
 pub(crate) mod base;
+pub(crate) mod copy;
 pub(crate) mod landmarks;
 pub(crate) mod name;
 pub(crate) mod prepare;

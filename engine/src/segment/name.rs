@@ -30,6 +30,9 @@ pub(crate) const STREAM_TABLE: &str = "streams.ckpt";
 /// The name under which it is written, before it is that.
 pub(crate) const UNFINISHED_STREAM_TABLE: &str = "streams.ckpt.tmp";
 
+/// The name of an empty file that is there while a backup is being made: what is beside it is no log yet.
+pub(crate) const UNFINISHED_BACKUP: &str = "backup.unfinished";
+
 /// The names of the two copies of the base in front of a segment.
 pub(crate) fn base_names(sequence: SegmentSeq) -> [String; 2] {
     ["base", "base2"].map(|copy| format!("{:020}.{copy}", sequence.as_u64()))
@@ -52,6 +55,10 @@ pub(crate) enum Named {
     Base(SegmentSeq),
     /// A file that was not finished.
     Unfinished,
+    /// That a backup was not finished.
+    UnfinishedBackup,
+    /// The file of all streams.
+    StreamTable,
     /// Nothing of the log's.
     Other,
 }
@@ -59,8 +66,11 @@ pub(crate) enum Named {
 /// Reads a file name.
 pub(crate) fn parse(name: &str) -> Named {
     type Kind = fn(SegmentSeq) -> Named;
-    if name == UNFINISHED_STREAM_TABLE {
-        return Named::Unfinished;
+    match name {
+        UNFINISHED_STREAM_TABLE => return Named::Unfinished,
+        UNFINISHED_BACKUP => return Named::UnfinishedBackup,
+        STREAM_TABLE => return Named::StreamTable,
+        _ => {}
     }
     let kinds: [(&str, Kind); 8] = [
         (".seg", Named::Segment),
@@ -98,6 +108,8 @@ mod tests {
             }
         }
         assert_eq!(parse(UNFINISHED_STREAM_TABLE), Named::Unfinished);
+        assert_eq!(parse(UNFINISHED_BACKUP), Named::UnfinishedBackup);
+        assert_eq!(parse(STREAM_TABLE), Named::StreamTable);
     }
 
     #[test]

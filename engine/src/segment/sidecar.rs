@@ -189,7 +189,7 @@ pub(crate) fn store(
     SegmentIndex::map(&*file, header)
 }
 
-pub(super) fn store_file(
+pub(crate) fn store_file(
     directory: &dyn Directory,
     temporary: &str,
     name: &str,

@@ -11,9 +11,11 @@
 //!
 //! Invariants:
 //! - A [`raw::Region`] only grows: bytes below its `written` mark never change while it is mapped.
-//! - Every effect on a disk (create, allocate, store, sync, rename, remove, directory sync) goes
+//! - Every effect on a disk (create, link, allocate, store, sync, rename, remove, directory
+//!   sync) goes
 //!   through exactly one method here, so that a simulated disk sees, orders and fails them all.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ use crate::sync::Mutex;
 /// One log's directory.
 ///
 /// Names are plain file names without a separator.
-pub(crate) trait Directory: Debug + Send + Sync {
+pub(crate) trait Directory: Any + Debug + Send + Sync {
     /// What errors call this directory: its path, or the simulated disk's name for it.
     fn name(&self) -> String;
 
@@ -56,6 +58,14 @@ pub(crate) trait Directory: Debug + Send + Sync {
 
     /// Opens an existing file.
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
+
+    /// Gives a file of another directory one more name, in this one; fails if the name is taken, and with
+    /// [`io::ErrorKind::CrossesDevices`] and the like where files cannot be shared. Durable only
+    /// after [`Directory::sync`].
+    fn link(&self, file: &dyn File, name: &str) -> io::Result<()>;
+
+    /// Whether `other` is this very directory.
+    fn is(&self, other: &dyn Directory) -> bool;
 
     /// Renames a file, replacing what had the new name. Durable only after [`Directory::sync`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -86,9 +96,12 @@ pub(crate) trait Directory: Debug + Send + Sync {
 
 /// One file of a log.
 #[allow(clippy::len_without_is_empty)] // nobody asks whether a segment is empty: it never is
-pub(crate) trait File: Debug + Send + Sync {
+pub(crate) trait File: Any + Debug + Send + Sync {
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
+
+    /// How many names it has: with more than one it may be another log's too.
+    fn names(&self) -> io::Result<u64>;
 
     /// Gives a new, empty file `length` bytes of real, zeroed blocks, in the way that `how` says,
     /// so that a later store through a mapping needs no space and dirties no more than it touches.

@@ -8,9 +8,10 @@
 //! - No store through a file goes below what a mapping of it has promised, by whichever handle.
 //! - Nothing here shortens a file, removes `LOCK`, or writes when opened for reading.
 
+use std::any::Any;
 use std::fs::{self, File as FsFile, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,6 +160,29 @@ impl Directory for OsDirectory {
             .custom_flags(libc::O_NONBLOCK)
             .open(&path)?;
         Ok(Arc::new(OsFile::new(file, path)?))
+    }
+
+    fn link(&self, file: &dyn File, name: &str) -> io::Result<()> {
+        let file: &dyn Any = file;
+        let file = file.downcast_ref::<OsFile>().ok_or(io::ErrorKind::CrossesDevices)?;
+        let path = self.path_of(name)?;
+        fs::hard_link(file.path(), &path)?;
+        if file.is_at(&path)? {
+            return Ok(());
+        }
+        // The name that it was opened by has gone to another file since.
+        let _ = fs::remove_file(&path);
+        Err(io::ErrorKind::CrossesDevices.into())
+    }
+
+    fn is(&self, other: &dyn Directory) -> bool {
+        let other: &dyn Any = other;
+        let Some(other) = other.downcast_ref::<Self>() else { return false };
+        match (self.handle.metadata(), other.handle.metadata()) {
+            (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+            // Where that cannot be told, by their paths, which are without links.
+            _ => self.path == other.path,
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -44,7 +44,7 @@
 //!   512-byte sector holds, independently, what it held at that sync, what it held last, or what
 //!   it held in between: the system may write a page back at any moment, also in the middle of a
 //!   store, and at every store the seed decides whether that is kept as a possibility. A
-//!   length since the last sync may be there, not, or in part. Each create, rename and remove
+//!   length since the last sync may be there, not, or in part. Each create, link, rename and remove
 //!   since the last directory sync is there or not, whatever became of the others.
 //! - **Which of them** is up to [`Survivors`]: none, all, drawn by the seed, or an explicit choice
 //!   for each of [`SimDisk::in_flight`], for tests that try them all. A crashed disk can be
@@ -68,7 +68,7 @@
 //! # What is not modelled
 //!
 //! Sectors that tear within 512 bytes; a device that loses what it has acknowledged (use
-//! [`SimDisk::corrupt`]); directories within the directory; SIGBUS. The lock takes no file, nor does the
+//! [`SimDisk::corrupt`]); folders within folders ([`SimDisk::folder`] is always there); SIGBUS. The lock takes no file, nor does the
 //! page by which readers in other processes follow the writer: a power cut leaves what it said last.
 
 use std::fmt;
@@ -105,12 +105,42 @@ pub struct SimDisk {
     state: Arc<Mutex<State>>,
     names: Arc<Mutex<()>>,
     process: u32,
+    /// Which folder it is: "" or a name and a slash.
+    folder: Arc<str>,
 }
 
 impl SimDisk {
     /// An empty disk whose every draw comes from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self::with(State::new(seed))
+        Self::with(State::new(seed), "".into())
+    }
+
+    /// Another folder of the same machine, for a second log: names, lock and directory sync of its own;
+    /// faults, effects and crashes are the machine's. It is there from the start, and empty. Two calls with
+    /// one name give the same folder.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use quipu::sim::SimDisk;
+    /// use quipu::{Batch, Event, Log};
+    ///
+    /// let disk = SimDisk::new(7);
+    /// let log = Log::open_simulated(&disk, Log::options().segment_bytes(8 << 10))?;
+    /// log.append(Batch::new().event("a", Event::new("Done", "")))?;
+    /// log.backup_simulated(&disk.folder("backup"), &quipu::BackupOptions::new())?;
+    /// let backup = Log::open_simulated(&disk.folder("backup"), Log::options())?;
+    /// assert_eq!(backup.end(), log.end());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn folder(&self, name: &str) -> Self {
+        Self { folder: format!("{name}/").into(), ..self.clone() }
+    }
+
+    /// A name as the machine has it.
+    fn within(&self, name: &str) -> String {
+        format!("{}{name}", self.folder)
     }
 
     /// The id of the next log that is made on this disk.
@@ -118,9 +148,9 @@ impl SimDisk {
         quipu_format::LogId::from_bytes(self.state.lock().draw_log_id())
     }
 
-    fn with(state: State) -> Self {
+    fn with(state: State, folder: Arc<str>) -> Self {
         let process = state.process;
-        Self { state: Arc::new(Mutex::new(state)), names: Arc::default(), process }
+        Self { state: Arc::new(Mutex::new(state)), names: Arc::default(), process, folder }
     }
 
     /// How many effects have happened since the machine came up.
@@ -174,7 +204,7 @@ impl SimDisk {
     /// ```
     pub fn take_crash_points(&self) -> Vec<Self> {
         let taken = self.state.lock().take_crash_points();
-        taken.into_iter().map(Self::with).collect()
+        taken.into_iter().map(|state| Self::with(state, Arc::clone(&self.folder))).collect()
     }
 
     /// The disk that the machine finds after a power cut, which this makes if there was none yet.
@@ -183,13 +213,13 @@ impl SimDisk {
     pub fn reboot(&self, survivors: &Survivors) -> Self {
         let mut state = self.state.lock();
         state.is_down = true;
-        Self::with(state.rebooted(survivors))
+        Self::with(state.rebooted(survivors), Arc::clone(&self.folder))
     }
 
     /// The disk that the machine would find after a power cut at this moment. Unlike
     /// [`SimDisk::reboot`] it cuts no power: one run can be looked at after each of its effects.
     pub fn if_rebooted(&self, survivors: &Survivors) -> Self {
-        Self::with(self.state.lock().rebooted(survivors))
+        Self::with(self.state.lock().rebooted(survivors), Arc::clone(&self.folder))
     }
 
     /// What a crash at this moment may leave or take, in the order in which [`Survivors::Chosen`]
@@ -202,7 +232,7 @@ impl SimDisk {
     /// on, and the machine's view of the files stays as it was.
     pub fn restart_process(&self) -> Self {
         let process = self.state.lock().restart_process();
-        Self { state: Arc::clone(&self.state), names: Arc::default(), process }
+        Self { process, names: Arc::default(), ..self.clone() }
     }
 
     /// A process beside the one that writes, for readers that follow it: it lives until the machine goes
@@ -226,7 +256,7 @@ impl SimDisk {
     /// ```
     #[must_use]
     pub fn beside(&self) -> Self {
-        Self { state: Arc::clone(&self.state), names: Arc::default(), process: state::BYSTANDERS }
+        Self { process: state::BYSTANDERS, names: Arc::default(), ..self.clone() }
     }
 
     /// Kills the process after so many more calls of any kind: the one after them fails, and all
@@ -263,21 +293,22 @@ impl SimDisk {
 
     /// Every file, as the running machine sees it.
     pub fn files(&self) -> Vec<Entry> {
-        self.state.lock().list()
+        self.state.lock().list(&self.folder)
     }
 
     /// A file's bytes, as the running machine sees them.
     pub fn read_file(&self, name: &str) -> Option<Vec<u8>> {
-        self.state.lock().named(name).map(|inode| inode.image.live().to_vec())
+        self.state.lock().named(&self.within(name)).map(|inode| inode.image.live().to_vec())
     }
 
     /// A file's bytes that are sure to survive a crash. Its name need not be.
     pub fn durable_file(&self, name: &str) -> Option<Vec<u8>> {
-        self.state.lock().named(name).map(|inode| inode.image.durable().to_vec())
+        self.state.lock().named(&self.within(name)).map(|inode| inode.image.durable().to_vec())
     }
 
     /// Puts a file there, durable with its name, in place of what had that name. No effect.
     pub fn write_file(&self, name: &str, bytes: &[u8]) {
+        let name = &*self.within(name);
         let mut state = self.state.lock();
         let id = state.add(SimInode::new(name, Image::holding(bytes)));
         state.names.put(name, id);
@@ -285,7 +316,7 @@ impl SimDisk {
 
     /// Takes a file away, durably. Answers whether there was one. No effect.
     pub fn remove_file(&self, name: &str) -> bool {
-        self.state.lock().names.take(name)
+        self.state.lock().names.take(&self.within(name))
     }
 
     /// Lets a file decay at rest: what it holds live and durable both. Mappings made before do not
@@ -303,7 +334,13 @@ impl SimDisk {
     /// assert!(!disk.corrupt("a", Decay::StalePage { offset: 0, back: 1 }), "no history");
     /// ```
     pub fn corrupt(&self, name: &str, decay: Decay) -> bool {
-        self.state.lock().decay(name, &decay)
+        let mut decay = decay;
+        if let Decay::MisdirectedSector { meant_for: place, .. }
+        | Decay::SwappedPages { with: place, .. } = &mut decay
+        {
+            place.file = self.within(&place.file);
+        }
+        self.state.lock().decay(&self.within(name), &decay)
     }
 
     /// From now on keeps what each page held before a sync, or a crash, that changed it: the last
@@ -314,7 +351,7 @@ impl SimDisk {
 
     /// How many older versions are kept of the page around `offset`.
     pub fn older_versions(&self, name: &str, offset: u64) -> usize {
-        self.state.lock().older_versions(name, offset)
+        self.state.lock().older_versions(&self.within(name), offset)
     }
 }
 
@@ -325,7 +362,7 @@ impl fmt::Debug for SimDisk {
             .field("process", &self.process)
             .field("effects", &state.effects)
             .field("is_down", &state.is_down)
-            .field("files", &state.list().len())
+            .field("files", &state.list(&self.folder).len())
             .finish()
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use quipu::{
-    AppendError, Fault, OpenError, Proof, ReadError, RecoveryReport, TruncateError, Truncation,
+    AppendError, BackupError, BackupReport, Fault, OpenError, Proof, ReadError, RecoveryReport,
+    TruncateError, Truncation,
 };
 use quipu_format::{FrameError, SegmentHeaderError};
 
@@ -115,6 +116,33 @@ impl Coverage {
             _ => ("another error", ""),
         };
         self.count(Row { table: "append", name, branch });
+    }
+
+    /// A backup that was made.
+    pub fn backed_up(&mut self, report: &BackupReport) {
+        for (count, name) in [
+            (report.segments_kept, "kept"),
+            (report.segments_linked, "linked"),
+            (report.segments_copied, "copied"),
+        ] {
+            if count > 0 {
+                self.count(Row { table: "backup", name, branch: "" });
+            }
+        }
+    }
+
+    /// A backup that was not made.
+    pub fn not_backed_up(&mut self, error: &BackupError) {
+        let (name, branch) = match error {
+            BackupError::NotSynced(_) => ("NotSynced", ""),
+            BackupError::NotWhole(_) => ("NotWhole", ""),
+            BackupError::NotAsStored { .. } => ("NotAsStored", ""),
+            BackupError::InUse { .. } => ("InUse", ""),
+            BackupError::Diverged { .. } => ("Diverged", ""),
+            BackupError::Io(error) => ("Io", error.operation()),
+            _ => ("another error", ""),
+        };
+        self.count(Row { table: "backup", name, branch });
     }
 
     /// A truncation was answered.
@@ -247,6 +275,14 @@ pub const EXPECTED: &[Row] = &[
     row("append", "QueryMatched", ""),
     row("append", "ReadOnly", ""),
     row("append", "TooLarge", ""),
+    row("backup", "Io", "write"),
+    row("backup", "NotSynced", ""),
+    row("backup", "copied", ""),
+    row("backup", "is not there yet", ""),
+    row("backup", "is there", ""),
+    row("backup", "is unfinished", ""),
+    row("backup", "kept", ""),
+    row("backup", "linked", ""),
     row("follow", "at once", ""),
     row("follow", "before it was answered", ""),
     row("follow", "over the writer's end", ""),

@@ -51,6 +51,7 @@ impl Mishap {
             Operation::Lock,
             Operation::Create,
             Operation::Open,
+            Operation::Link,
             Operation::Rename,
             Operation::Remove,
             Operation::SyncDirectory,
@@ -76,9 +77,9 @@ impl Mishap {
 
 impl Step {
     fn draw(draw: &mut impl Draw, mishaps: bool) -> Self {
-        match draw.below(28) {
+        match draw.below(29) {
             0 => Self::Sync,
-            26 | 27 => Self::Truncate(draw.below(12) as u8),
+            27 | 28 => Self::Truncate(draw.below(12) as u8),
             1 => Self::Quiet,
             2 | 3 => Self::Again(draw.below(4) as u8),
             4 => Self::Append(Draft::check(draw)),
@@ -99,6 +100,7 @@ impl Step {
                 let count = draw.between(2, GROUP_MAX);
                 Self::Together((0..count).map(|_| Part::draw(draw)).collect())
             }
+            13 => Self::Backup { copies: draw.one_in(3) },
             _ => Self::Append(Draft::draw(draw)),
         }
     }

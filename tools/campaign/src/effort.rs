@@ -23,6 +23,8 @@ pub struct Effort {
     pub verify_one_in: u64,
     /// One in so many states goes on with appends, and the power is cut again.
     pub go_on_one_in: u64,
+    /// One in so many states, of those with a backup, looks at it and makes it again.
+    pub backup_one_in: u64,
     /// So many defects are done to a log at rest: one that was closed, or whose process was killed.
     pub decays: u64,
     /// Whether the power is cut at every place of a recovery, with every subset, and not at one.
@@ -44,6 +46,7 @@ impl Effort {
             thorough_one_in: never,
             verify_one_in: never,
             go_on_one_in: never,
+            backup_one_in: never,
             decays: 0,
             everywhere_in_recovery: false,
         }
@@ -58,6 +61,7 @@ impl Effort {
             again_one_in: 1,
             kill_one_in: 1,
             beside_one_in: 1,
+            backup_one_in: 4,
             decays: 0,
             everywhere_in_recovery: true,
             ..Self::default()
@@ -77,6 +81,7 @@ impl Default for Effort {
             thorough_one_in: 16,
             verify_one_in: 4,
             go_on_one_in: 16,
+            backup_one_in: 16,
             decays: 32,
             everywhere_in_recovery: false,
         }

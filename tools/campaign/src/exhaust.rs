@@ -166,6 +166,15 @@ fn scripts() -> Vec<Script> {
             life(vec![batch(2, 10)], End::Kill),
         ],
     ];
+    // A backup, and one more when two segments are full: the first is linked, the second copied.
+    let steps =
+        vec![batch(1, 1900), backup(), batch(1, 1900), batch(1, 1900), backup(), buffered(1, 9)];
+    let backed_up = Script {
+        disk_seed: 1,
+        mode: StoreMode::default(),
+        preparation: Preparation::Populate,
+        lives: vec![life(steps, End::Kill)],
+    };
     let with = |(mode, preparation): (StoreMode, Preparation)| {
         lives.iter().map(move |lives| Script {
             disk_seed: 1,
@@ -174,11 +183,15 @@ fn scripts() -> Vec<Script> {
             lives: lives.clone(),
         })
     };
-    modes.into_iter().flat_map(with).collect()
+    modes.into_iter().flat_map(with).chain([backed_up]).collect()
 }
 
 fn life(steps: Vec<Step>, end: End) -> Life {
     Life { segment_pages: 2, mishaps: Vec::new(), steps, end }
+}
+
+fn backup() -> Step {
+    Step::Backup { copies: false }
 }
 
 fn batch(events: u8, payload_bytes: u16) -> Step {

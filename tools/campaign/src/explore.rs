@@ -17,6 +17,7 @@ use fastrand::Rng;
 use quipu::sim::{InFlight, SimDisk, Survivors};
 use quipu::{Durability, Log, OpenError, Options};
 
+use crate::backups::{self, Backups};
 use crate::check::{begins, found, thorough};
 use crate::decay::AtRest;
 use crate::draw::Draw;
@@ -35,6 +36,8 @@ pub struct Explorer {
     effort: Effort,
     /// What has been tried.
     pub tally: Tally,
+    /// What is in the backup's folder.
+    pub backups: Backups,
 }
 
 /// How deep in crashes of recoveries.
@@ -49,7 +52,12 @@ impl Explorer {
     /// One whose choices come from `seed`.
     #[must_use]
     pub fn new(seed: u64, effort: Effort) -> Self {
-        Self { rng: Rng::with_seed(seed), effort, tally: Tally::default() }
+        Self {
+            rng: Rng::with_seed(seed),
+            effort,
+            tally: Tally::default(),
+            backups: Backups::default(),
+        }
     }
 
     /// The source of choices.
@@ -139,6 +147,9 @@ impl Explorer {
         disk.record_crash_points(crashes_again);
         let verify = self.rng.one_in(self.effort.verify_one_in);
         let options = &options.clone().verify_on_open(verify);
+        let is_backed_up = self.backups.are_begun()
+            || (self.backups.are_any() && self.rng.one_in(self.effort.backup_one_in));
+        let backup = is_backed_up.then(|| backups::files(&backups::folder(disk)));
         let log = Log::open_simulated(disk, options.clone()).map_err(refused)?;
         let points = disk.take_crash_points();
         disk.record_crash_points(false);
@@ -156,6 +167,9 @@ impl Explorer {
         if self.rng.one_in(self.effort.thorough_one_in) {
             thorough(&log, model, count)?;
         }
+        if let Some(before) = backup {
+            self.look_at_backup(disk, &before, (model, count), &log, options)?;
+        }
         if depth == Depth::Run && self.rng.one_in(self.effort.go_on_one_in) {
             self.go_on(disk, log, (model, count), options)?;
         } else {
@@ -163,6 +177,26 @@ impl Explorer {
             disk.crash();
         }
         self.again(&points, model, options, depth)
+    }
+
+    /// The log was opened beside its backup, which held these files before.
+    fn look_at_backup(
+        &mut self,
+        disk: &SimDisk,
+        before: &[(String, Option<Vec<u8>>)],
+        (model, count): (&Model, usize),
+        log: &Log,
+        options: &Options,
+    ) -> Result<(), Found> {
+        if backups::files(&backups::folder(disk)) != before {
+            return Err(Violation::Answer("opening changes the backup".to_owned()).into());
+        }
+        self.backups.check(disk, model, &mut self.tally.coverage)?;
+        if self.rng.one_in(self.effort.backup_one_in) {
+            self.tally.backups += 1;
+            Backups::go_on(disk, log, (model, count), options, &mut self.rng)?;
+        }
+        Ok(())
     }
 
     /// The power is cut in the middle of a recovery.
@@ -245,13 +279,18 @@ impl Explorer {
                         Violation::Damage(format!("none was done, and yet: {damage}")).into()
                     );
                 }
-                found(&log, model, least)?
+                (found(&log, model, least)?, Some(log))
             }
-            Err(OpenError::NoLog { .. }) if least == 0 => 0,
+            Err(OpenError::NoLog { .. }) if least == 0 => (0, None),
             Err(error) => return Err(refused(error)),
         };
         if disk.effects() != effects {
             return Err(Violation::Reading("reading only has changed the disk".to_owned()).into());
+        }
+        let (seen, log) = seen;
+        if let Some(log) = log.filter(|_| self.rng.one_in(self.effort.backup_one_in)) {
+            self.tally.backups += 1;
+            Backups::of_a_reader(disk, &log, (model, seen), &mut self.rng)?;
         }
         Ok(seen)
     }

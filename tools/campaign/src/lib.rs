@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backups;
 pub mod calls;
 pub mod campaign;
 pub mod check;

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use quipu::sim::{SimDisk, Survivors};
 use quipu::{
-    AppendError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options, Outcome,
-    Position, TruncateError, Version,
+    AppendError, BackupError, Batch, Event, EventId, ExpectedVersion, Log, OpenError, Options,
+    Outcome, Position, TruncateError, Version,
 };
 
+use crate::backups;
 use crate::calls::{Call, Names, Watcher};
 use crate::check::{begins, found, thorough};
 use crate::effort::Effort;
@@ -84,6 +85,8 @@ struct Runner<'a> {
     watcher: Option<Watcher>,
     /// Which life it is, from 0.
     number: usize,
+    /// Whether calls are made to fail in it.
+    may_fail: bool,
 }
 
 impl<'a> Runner<'a> {
@@ -101,6 +104,7 @@ impl<'a> Runner<'a> {
             repeated: Vec::new(),
             watcher: None,
             number: 0,
+            may_fail: false,
         }
     }
 
@@ -118,6 +122,7 @@ impl<'a> Runner<'a> {
         life.mishaps.iter().for_each(|mishap| mishap.plan(&self.disk));
         let may_fail = !life.mishaps.is_empty();
         self.told.begin(may_fail);
+        self.may_fail = may_fail;
         let Some(log) = self.open(&options, may_fail)? else {
             self.readers.writer_ended(&self.model, true, &mut self.explorer.tally.coverage)?;
             self.disk.heal();
@@ -261,8 +266,44 @@ impl<'a> Runner<'a> {
                 self.disk.set_capacity(pages.map(room));
                 Ok(())
             }
+            Step::Backup { copies } => self.back_up(log, *copies, options),
             Step::Misuse(misuse) => self.misuse(log, *misuse),
         }
+    }
+
+    fn back_up(&mut self, log: &Log, copies: bool, options: &Options) -> Result<(), Found> {
+        let count = self.model.acknowledged();
+        self.explorer.backups.begin(count);
+        let answer = log.backup_simulated(&backups::folder(&self.disk), &backups::how(copies));
+        self.explore(&self.model.clone(), options)?;
+        if !matches!(answer, Err(BackupError::NotSynced(_))) {
+            // The log was synced first of all.
+            self.told.synced(log, None)?;
+            self.model.synced();
+        }
+        let coverage = &mut self.explorer.tally.coverage;
+        match answer {
+            Ok(report) => {
+                coverage.backed_up(&report);
+                let end = self.model.end_of(count);
+                if report.end.as_u64() != end {
+                    let what = format!("a backup up to {}, not {end}", report.end);
+                    return Err(Violation::Answer(what).into());
+                }
+                self.explorer.backups.finish();
+            }
+            Err(error) => {
+                coverage.not_backed_up(&error);
+                let is_full = matches!(&error, BackupError::Io(error) if error.is_full());
+                if !self.may_fail && !is_full {
+                    return Err(Violation::Answer(format!("a backup: {error}")).into());
+                }
+            }
+        }
+        if !self.may_fail {
+            self.explorer.backups.check(&self.disk, &self.model, coverage)?;
+        }
+        Ok(())
     }
 
     fn append(

@@ -77,6 +77,11 @@ pub enum Step {
     Truncate(u8),
     /// Lets so many more pages fit on the disk, or all (`None`).
     Room(Option<u8>),
+    /// Makes a backup, or brings it up to date: of copies, or of links where that can be done.
+    Backup {
+        /// Whether full segments are copied.
+        copies: bool,
+    },
     /// Does what is not allowed.
     Misuse(Misuse),
 }
@@ -273,6 +278,8 @@ impl fmt::Display for Step {
             Self::Truncate(events) => write!(f, "drop all but the last {events} events"),
             Self::Room(Some(pages)) => write!(f, "room on the disk for {pages} pages more"),
             Self::Room(None) => f.write_str("room on the disk for everything"),
+            Self::Backup { copies: true } => f.write_str("back up, in copies"),
+            Self::Backup { copies: false } => f.write_str("back up"),
             Self::Misuse(misuse) => write!(f, "misuse: {misuse:?}"),
         }
     }

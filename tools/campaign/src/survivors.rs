@@ -111,7 +111,7 @@ pub fn describe(in_flight: &[InFlight], chosen: &[usize]) -> String {
 
 fn name(what: &Unsynced) -> String {
     match what {
-        Unsynced::Create(file) => format!("the name {file}"),
+        Unsynced::Create(file) | Unsynced::Link(file) => format!("the name {file}"),
         Unsynced::Rename { to, .. } => format!("the new name {to}"),
         Unsynced::Remove(file) => format!("the removal of {file}"),
         Unsynced::Length(file) => format!("the length of {file}"),

@@ -25,6 +25,8 @@ pub struct Tally {
     pub beside: u64,
     /// Those of them in which appends went on, and the power was cut once more.
     pub went_on: u64,
+    /// Those of them in which a backup was brought up to date, whatever was there.
+    pub backups: u64,
     /// Those of them in which bytes of the disk were changed after the fact.
     pub decays: u64,
     /// Which rows and errors were met.
@@ -45,6 +47,7 @@ impl Tally {
         self.kills += other.kills;
         self.beside += other.beside;
         self.went_on += other.went_on;
+        self.backups += other.backups;
         self.decays += other.decays;
         self.coverage.add(&other.coverage);
         self.digest = self.digest.wrapping_add(other.digest);

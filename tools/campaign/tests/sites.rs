@@ -21,8 +21,14 @@ fn every_place_that_calls_the_disk_fails_in_every_way_and_no_promise_is_broken()
         let is_tail = file == "segment/writer.rs";
         // Of a reader in a process of its own, which changes nothing and is not failed here.
         let is_reader = file.starts_with("follow/");
+        // A seal that is not there: in backups by readers, which are not failed here.
+        let is_seal = file == "backup/bring.rs" && is_within("fn seal(", file, *first);
+        // Behind decay of a full segment that a backup has too: `engine/tests/backup.rs` fails those.
+        let is_own = file == "recovery/own.rs";
         is_tail
             || is_reader
+            || is_seal
+            || is_own
             || met.iter().any(|(other, line)| other == file && (first..=last).contains(&line))
     };
     let missed: Vec<_> = written.iter().filter(|place| !is_met(place)).collect();
@@ -55,12 +61,14 @@ fn written() -> Vec<(String, u32, u32)> {
 }
 
 /// The methods of `Directory` and `File`.
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 15] = [
     ".list(",
     ".lock(",
     ".is_locked(",
     ".create(",
     ".open(",
+    ".link(",
+    ".names(",
     ".rename(",
     ".remove(",
     ".sync(",
@@ -72,8 +80,18 @@ const CALLS: [&str; 13] = [
 ];
 
 /// What they are called on.
-const RECEIVERS: [&str; 6] =
-    ["directory", "file", "file()", "open()?", "self.directory", "sealed.file"];
+const RECEIVERS: [&str; 8] =
+    ["directory", "file", "file()", "from", "open()?", "self.directory", "sealed.file", "shared"];
+
+/// Whether a line stands in the function that begins so.
+fn is_within(function: &str, file: &str, line: u32) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../engine/src");
+    let text = fs::read_to_string(root.join(file)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let first = lines.iter().position(|text| text.contains(function)).unwrap();
+    let length = lines[first..].iter().position(|text| *text == "    }").unwrap();
+    (first..first + length).contains(&(line as usize - 1))
+}
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

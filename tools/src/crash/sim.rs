@@ -100,7 +100,7 @@ pub(super) fn show(tally: &Tally, taken: Duration, out: &mut impl Write) -> io::
         writeln!(out, "{:>14}  {row}", grouped(count))?;
     }
     let Tally { scripts, crash_points, tried_wholly, states, inside_recovery, .. } = *tally;
-    let Tally { inside_that, kills, went_on, decays, digest, .. } = *tally;
+    let Tally { inside_that, kills, went_on, backups, decays, digest, .. } = *tally;
     let counts = [
         (scripts, "seeds"),
         (crash_points, "crash points, each before an effect"),
@@ -110,6 +110,7 @@ pub(super) fn show(tally: &Tally, taken: Duration, out: &mut impl Write) -> io::
         (inside_that, "of them crashed inside the recovery of that"),
         (kills, "of them killed, with the machine up"),
         (went_on, "of them appended to, and the power cut again"),
+        (backups, "of them backed up, whatever was there of a backup"),
         (decays, "of them damaged at rest"),
     ];
     writeln!(out)?;

@@ -85,6 +85,11 @@ pub enum VerifyError {
         /// What stands there.
         source: SegmentHeaderError,
     },
+    /// A backup was being made there, or a log restored, and did not come to its end.
+    #[error(
+        "{0} is a backup or a restored log that was not finished; make it again, or salvage it"
+    )]
+    Unfinished(String),
     /// A newer release wrote it.
     #[error("{file} needs a newer release: {source}")]
     Unsupported {
@@ -131,6 +136,9 @@ pub enum VerifyError {
     },
 }
 
+/// The name of the file that says so: FORMAT.md, section 1.
+pub(crate) const UNFINISHED_BACKUP: &str = "backup.unfinished";
+
 impl Directory {
     pub(crate) fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
@@ -138,6 +146,15 @@ impl Directory {
 
     pub(crate) fn display(&self) -> String {
         self.path.display().to_string()
+    }
+
+    /// Refuses a backup that was not finished: what is there so far may look like a whole, shorter log.
+    pub(super) fn check_finished(&self) -> Result<(), VerifyError> {
+        match self.path.join(UNFINISHED_BACKUP).try_exists() {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(VerifyError::Unfinished(self.display())),
+            Err(source) => Err(VerifyError::Open { file: self.display(), source }),
+        }
     }
 
     /// The numbers of the segments that are there, in order, and how many files are unfinished.

@@ -1,9 +1,9 @@
 //! One real file: positioned reads and writes, syncs, mappings, appends.
 
-use std::fs::File as FsFile;
+use std::fs::{self, File as FsFile};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::raw::{self, Marks, Region, RegionWriter};
@@ -32,6 +32,16 @@ impl OsFile {
         Ok(Self { file, path, marks, sync_failed: Mutex::new(false) })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is what `path` leads to now.
+    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let (own, found) = (self.file.metadata()?, fs::symlink_metadata(path)?);
+        Ok((own.dev(), own.ino()) == (found.dev(), found.ino()))
+    }
+
     /// A store into a hole of a full disk is answered with SIGBUS. A segment has its blocks since
     /// it was prepared, but a copy of it (`cp` makes holes of zeros) may not.
     fn fill_holes(&self) -> io::Result<()> {
@@ -50,6 +60,10 @@ impl OsFile {
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn names(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.nlink())
     }
 
     fn prepare(&self, length: u64, how: Preparation) -> io::Result<()> {

@@ -18,13 +18,15 @@ pub enum Operation {
     Create,
     /// Opening a file.
     Open,
+    /// Giving a file one more name. An effect.
+    Link,
     /// Renaming a file. An effect.
     Rename,
     /// Removing a file. An effect.
     Remove,
     /// Making the names durable. An effect.
     SyncDirectory,
-    /// Asking for a file's length.
+    /// Asking for a file's length, or how many names it has.
     Length,
     /// Giving a new file its blocks. An effect.
     Prepare,
@@ -45,6 +47,7 @@ impl Operation {
         match self {
             Self::List | Self::Lock | Self::Open | Self::Length | Self::Read | Self::Map => false,
             Self::Create
+            | Self::Link
             | Self::Rename
             | Self::Remove
             | Self::SyncDirectory

@@ -26,6 +26,15 @@ impl SimFile {
         Self { disk, id, access, _kept: kept }
     }
 
+    pub(super) fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Whether it is on the machine of `disk`.
+    pub(super) fn is_of(&self, disk: &SimDisk) -> bool {
+        Arc::ptr_eq(&self.disk.state, &disk.state)
+    }
+
     /// For calls that fail without a trace.
     fn begin(&self, state: &mut State, operation: Operation) -> io::Result<()> {
         match self.begin_traced(state, operation)? {
@@ -88,6 +97,12 @@ impl File for SimFile {
         let mut state = self.disk.state.lock();
         self.begin(&mut state, Operation::Length)?;
         Ok(state.file(self.id)?.0.image.live().length())
+    }
+
+    fn names(&self) -> io::Result<u64> {
+        let mut state = self.disk.state.lock();
+        self.begin(&mut state, Operation::Length)?;
+        Ok(state.names.count(self.id) as u64)
     }
 
     fn prepare(&self, length: u64, _how: Preparation) -> io::Result<()> {

@@ -12,7 +12,7 @@ use super::super::beacon::Words;
 use super::super::raw::Heap;
 use super::fault::{Fault, FaultPlan, Gone, Operation};
 use super::image::Image;
-use super::names::{FileId, Names};
+use super::names::{self, FileId, Names};
 use super::survivors::{Chooser, InFlight, Lister, Survivors};
 use super::{PAGE_BYTES, SECTOR_BYTES};
 
@@ -31,13 +31,13 @@ pub(super) struct State {
     pub(super) is_down: bool,
     /// The process that runs; what others opened is dead.
     pub(super) process: u32,
-    /// Which taking of the lock holds it.
-    pub(super) lock: Option<u64>,
+    /// Which taking of a folder's lock holds it.
+    pub(super) locks: BTreeMap<String, u64>,
     pub(super) locks_taken: u64,
     /// Which boot of which machine this is.
     pub(super) boot: u128,
-    /// What the live writer, or a dead one, says to its readers.
-    pub(super) beacon: Option<Words>,
+    /// What the live writer of a folder, or a dead one, says to its readers.
+    pub(super) beacons: BTreeMap<String, Words>,
     pub(super) capacity: Option<u64>,
     /// Whether what pages held at earlier syncs is kept.
     keeps_history: bool,
@@ -93,10 +93,10 @@ impl State {
             crash_at: None,
             is_down: false,
             process: 1,
-            lock: None,
+            locks: BTreeMap::new(),
             locks_taken: 0,
             boot: u128::from(seed) << 64 | u128::from(BOOT),
-            beacon: None,
+            beacons: BTreeMap::new(),
             capacity: None,
             keeps_history: false,
             faults: Vec::new(),
@@ -204,18 +204,20 @@ impl State {
         Ok((inode, &mut self.rng))
     }
 
-    pub(super) fn list(&self) -> Vec<Entry> {
+    pub(super) fn list(&self, folder: &str) -> Vec<Entry> {
+        let own = self.names.live().iter().filter(|(name, _)| names::is_in(folder, name));
         let entry = |(name, id): (&String, &FileId)| Entry {
-            name: name.clone(),
+            name: name.strip_prefix(folder).unwrap_or(name).to_owned(),
             length: self.files.get(id).map_or(0, |inode| inode.image.live().length()),
             is_file: true,
         };
-        self.names.live().iter().map(entry).collect()
+        own.map(entry).collect()
     }
 
     pub(super) fn used(&self) -> u64 {
         let taken = |id| self.files.get(id).map_or(0, |inode| inode.image.live().taken());
-        self.names.live().values().map(taken).sum()
+        let named: BTreeSet<&FileId> = self.names.live().values().collect();
+        named.into_iter().map(taken).sum()
     }
 
     /// How many of the bytes up to `end` a file can be given, which has `length` of them.
@@ -226,11 +228,11 @@ impl State {
         end.min(length.div_ceil(page) * page + free)
     }
 
-    pub(super) fn sync_names(&mut self) -> io::Result<()> {
-        match self.strike(Operation::SyncDirectory, "") {
-            None => self.names.sync(),
+    pub(super) fn sync_names(&mut self, folder: &str) -> io::Result<()> {
+        match self.strike(Operation::SyncDirectory, folder) {
+            None => self.names.sync(folder),
             Some(fault) => {
-                self.names.fail_sync(&mut Chooser::new(&fault.survivors, &mut self.rng));
+                self.names.fail_sync(folder, &mut Chooser::new(&fault.survivors, &mut self.rng));
                 return Err(fault.error);
             }
         }
@@ -242,7 +244,7 @@ impl State {
     pub(super) fn restart_process(&mut self) -> u32 {
         self.process += 1;
         self.kill_in = None;
-        self.lock = None;
+        self.locks.clear();
         for inode in self.files.values_mut() {
             // The dead process may still hold a writer in the memory it had mapped.
             inode.heap = Weak::new();
@@ -261,10 +263,10 @@ impl State {
             crash_at: None,
             is_down: self.is_down,
             process: self.process,
-            lock: self.lock,
+            locks: self.locks.clone(),
             locks_taken: self.locks_taken,
             boot: self.boot,
-            beacon: self.beacon,
+            beacons: self.beacons.clone(),
             capacity: self.capacity,
             keeps_history: self.keeps_history,
             faults: Vec::new(),
@@ -304,7 +306,7 @@ impl State {
         let mut next = State::new(self.crash_rng.u64(..));
         next.capacity = self.capacity;
         // Of the boot before, whatever became of the segments.
-        next.beacon = self.beacon;
+        next.beacons.clone_from(&self.beacons);
         next.keeps_history = self.keeps_history;
         next.next_id = self.next_id;
         let mut choose = Chooser::new(survivors, &mut self.crash_rng);

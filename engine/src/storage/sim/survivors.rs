@@ -34,6 +34,8 @@ pub struct InFlight {
 pub enum Unsynced {
     /// A file's new name.
     Create(String),
+    /// One more name of a file.
+    Link(String),
     /// A file's change of names.
     Rename {
         /// The old name.
