@@ -192,7 +192,7 @@ impl Retention {
         let stored = base::store(&*self.directory, first, bytes);
         stored.map_err(|error| {
             // A name that stays leads the next opening to where this was to lead.
-            let _names = self.directory.names().lock();
+            let _names = self.directory.naming().lock();
             for name in base_names(first) {
                 let _ = self.directory.remove(&name);
             }
@@ -214,7 +214,7 @@ impl Retention {
         let oldest = dropped.first().map_or(SegmentSeq::ZERO, |oldest| oldest.sequence());
         let of_base = base_names(oldest).into_iter().filter(|_| oldest > SegmentSeq::ZERO);
         let left = of_segments.chain(of_base).filter(is_left).count();
-        let _names = self.directory.names().lock();
+        let _names = self.directory.naming().lock();
         // What comes back after a power cut is removed when the log is opened.
         let _ = self.directory.sync();
         left

@@ -139,7 +139,7 @@ pub(crate) fn store(
         file.sync().map_err(failed("sync", &temporary))
     });
     let named = written.and_then(|()| {
-        let _names = directory.names().lock();
+        let _names = directory.naming().lock();
         for name in &names {
             let renamed = directory.rename(&unfinished_base_name(name), name);
             renamed.map_err(failed("rename", name))?;

@@ -94,7 +94,7 @@ impl Preparer {
         file.prepare(self.segment_bytes, self.how)
             .map_err(|error| self.error("allocate", temporary, error))?;
         file.sync().map_err(|error| self.error("sync", temporary, error))?;
-        let _names = self.directory.names().lock();
+        let _names = self.directory.naming().lock();
         self.directory
             .rename(temporary, name)
             .map_err(|error| self.error("rename", temporary, error))?;

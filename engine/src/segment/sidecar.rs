@@ -198,7 +198,7 @@ pub(crate) fn store_file(
     let file = directory.create(temporary)?;
     file.write_at(0, bytes)?;
     file.sync()?;
-    let _names = directory.names().lock();
+    let _names = directory.naming().lock();
     directory.rename(temporary, name)?;
     directory.sync()?;
     Ok(file)

@@ -79,7 +79,7 @@ pub(crate) trait Directory: Any + Debug + Send + Sync {
     /// To be held from a rename to the sync that makes it durable, and over every other sync of the
     /// directory while the log is open: one that fails is told of once, and must be told to the one whose
     /// names it was about.
-    fn names(&self) -> &Mutex<()>;
+    fn naming(&self) -> &Mutex<()>;
 
     /// Which boot of the machine this is.
     fn boot(&self) -> io::Result<u128>;

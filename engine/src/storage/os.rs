@@ -197,7 +197,7 @@ impl Directory for OsDirectory {
         raw::sync_all(&self.handle)
     }
 
-    fn names(&self) -> &Mutex<()> {
+    fn naming(&self) -> &Mutex<()> {
         &self.names
     }
 

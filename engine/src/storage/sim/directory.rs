@@ -109,7 +109,7 @@ impl Directory for SimDisk {
         })
     }
 
-    fn names(&self) -> &Mutex<()> {
+    fn naming(&self) -> &Mutex<()> {
         &self.names
     }
 
