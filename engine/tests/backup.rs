@@ -1,5 +1,5 @@
-//! A backup is a log: the events up to a durable point, whole, nothing else; made beside appends, brought up
-//! to date, refused where it cannot be one; and neither log ever changes the other.
+//! A backup is a log: the events up to a durable point, whole, nothing else; made beside appends,
+//! brought up to date, refused where it cannot be one; and neither log ever changes the other.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
 use std::fs;
@@ -199,8 +199,8 @@ fn neither_log_ever_changes_a_file_that_both_have() {
     assert_eq!(numbers(&copy), (0..20).chain(100..120).collect::<Vec<_>>());
 }
 
-/// The last full segment has decayed where nothing behind it says that more had been durable, as the writer
-/// was killed: it is cut, in this log alone.
+/// The last full segment has decayed where nothing behind it says that more had been durable, as
+/// the writer was killed: it is cut, in this log alone.
 #[test]
 fn a_cut_in_a_shared_segment_is_made_in_a_copy() {
     let Places { _root, log: path, backup } = places();
@@ -241,8 +241,8 @@ fn a_cut_in_a_shared_segment_is_made_in_a_copy() {
     assert_ne!(inode(&shared), inode(&segment(&path, 0)));
 }
 
-/// A killed writer's log whose first segment is one file with its backup's, and has decayed where nothing
-/// behind it says that it was durable.
+/// A killed writer's log whose first segment is one file with its backup's, and has decayed where
+/// nothing behind it says that it was durable.
 fn decayed_and_shared() -> SimDisk {
     let disk = SimDisk::new(7);
     let log = Log::open_simulated(&disk, small()).unwrap();

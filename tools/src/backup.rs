@@ -1,7 +1,8 @@
 //! `quipu backup`: a second directory with the log in it, or one brought up to date.
 //!
-//! The log is opened for reading only, so that it may have a live writer: the backup goes as far as that one
-//! has made it durable. The engine does the work (`Log::backup_with`); here it is asked for, watched and told.
+//! The log is opened for reading only, so that it may have a live writer: the backup goes as far as
+//! that one has made it durable. The engine does the work (`Log::backup_with`); here it is asked
+//! for, watched and told.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

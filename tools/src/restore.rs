@@ -1,10 +1,10 @@
 //! `quipu restore`: a log from a backup, whole or as it was at some position or time.
 //!
-//! The backup is opened for reading only and never changed; the new log shares no file with it. It has the
-//! same id, positions, versions and times: it is the same log, as it was. Whole batches only: the cut is at
-//! the end of the last one that lies wholly before it, and what is left out is said. While it is made it
-//! refuses to be opened, as a backup does; made again, it goes on. At the end all of it is read by the
-//! format alone (`quipu verify`), and must be what it was to be.
+//! The backup is opened for reading only and never changed; the new log shares no file with it. It
+//! has the same id, positions, versions and times: it is the same log, as it was. Whole batches
+//! only: the cut is at the end of the last one that lies wholly before it, and what is left out is
+//! said. While it is made it refuses to be opened, as a backup does; made again, it goes on. At the
+//! end all of it is read by the format alone (`quipu verify`), and must be what it was to be.
 
 use std::fmt;
 use std::fs;

@@ -1,5 +1,5 @@
-//! `quipu backup` and `quipu restore`: beside a live writer, again and again, up to a position or a time; and
-//! what they refuse.
+//! `quipu backup` and `quipu restore`: beside a live writer, again and again, up to a position or a
+//! time; and what they refuse.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
 mod common;

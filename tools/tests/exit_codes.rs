@@ -91,22 +91,28 @@ const TABLE: &[Row] = &[
         misused: &[&[], &["LOG", "--force"]],
     },
     Row {
-        command: "backup",
-        fine: &["LOG", "NEW", "--json"],
-        wrong: &[&["BAD", "OTHER"], &["NOWHERE", "OTHER"], &["LOG", "FILE/x"]],
-        misused: &[&[], &["LOG"], &["LOG", "LOG"]],
-    },
-    Row {
-        command: "restore",
-        fine: &["LOG", "NEW", "--to-position", "1", "--json"],
-        wrong: &[&["BAD", "OTHER"], &["NOWHERE", "OTHER"]],
-        misused: &[&[], &["LOG"], &["LOG", "BAD"], &["LOG", "NEW", "--to-time", "once"]],
-    },
-    Row {
         command: "salvage",
         fine: &["LOG", "--dry-run", "--json"],
         wrong: &[&["BAD", "--dry-run"], &["NOWHERE", "--dry-run"]],
         misused: &[&[], &["LOG"], &["LOG", "--to", "LOG"], &["LOG", "--to", "BAD"]],
+    },
+    Row {
+        command: "backup",
+        fine: &["LOG", "NEW", "--json"],
+        wrong: &[&["BAD", "NEW"], &["NOWHERE", "NEW"]],
+        misused: &[&[], &["LOG"], &["LOG", "LOG"]],
+    },
+    Row {
+        command: "restore",
+        fine: &["COPY", "NEW", "--json"],
+        wrong: &[&["NOWHERE", "OTHER"]],
+        misused: &[&[], &["COPY"], &["COPY", "LOG"], &["COPY", "OTHER", "--to-time", "yesterday"]],
+    },
+    Row {
+        command: "truncate",
+        fine: &["LOG", "--before", "3", "--json"],
+        wrong: &[&["NOWHERE", "--before", "3"], &["BAD", "--before", "3", "--apply"]],
+        misused: &[&[], &["LOG"], &["LOG", "--before", "x"]],
     },
     Row {
         command: "bench",
@@ -129,7 +135,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         command: "crash exhaust",
-        fine: &["--every", "10000", "--json"],
+        fine: &["--every", "40000", "--json"],
         wrong: &[],
         misused: &[&["--every", "0"]],
     },
@@ -163,7 +169,7 @@ fn place(word: &str, directory: &Path) -> String {
     }
 }
 
-/// Makes the places: a log, a damaged one, lines, a file that is no log and no line, a directory.
+/// Makes the places: a log, a damaged one, a backup, lines, a file that is no log and no line, a directory.
 fn make(directory: &Path) {
     let lines: String = (0..5).map(|data| line("s", data)).collect();
     for log in ["LOG", "BAD"] {
@@ -173,6 +179,8 @@ fn make(directory: &Path) {
     let mut bytes = fs::read(&segment).unwrap();
     bytes[4096 + 60] ^= 1;
     fs::write(segment, bytes).unwrap();
+    let [log, copy] = ["LOG", "COPY"].map(|name| directory.join(name));
+    fine(&["backup", text(&log), text(&copy)]);
     fs::write(directory.join("LINES"), lines).unwrap();
     fs::write(directory.join("FILE"), "nothing that anybody could read\n").unwrap();
     fs::create_dir(directory.join("PLACE")).unwrap();

@@ -1,7 +1,7 @@
 //! Bringing files over: linked, or copied and read back.
 //!
-//! Owns: [`Bringer`]. May call: frames, source, target, segment's sidecar and copy, storage. Each file has its
-//! own name only when it is whole and durable.
+//! Owns: [`Bringer`]. May call: frames, source, target, segment's sidecar and copy, storage. Each
+//! file has its own name only when it is whole and durable.
 
 use std::io;
 
@@ -64,8 +64,8 @@ impl Bringer<'_> {
         Ok(())
     }
 
-    /// A full segment. It is linked only if it has its index: that was stored when all of the segment was
-    /// on the device, and by it recovery takes the segment as it is.
+    /// A full segment. It is linked only if it has its index: that was stored when all of the
+    /// segment was on the device, and by it recovery takes the segment as it is.
     fn whole(&mut self, whole: &Whole, may_link: bool) -> Result<(), BackupError> {
         let name = whole.segment.name();
         let bytes = whole.sealed.seal_end.as_u64();
@@ -90,8 +90,8 @@ impl Bringer<'_> {
         Ok(())
     }
 
-    /// The segment in which the backup ends. One sync makes its batches and the frame that says so durable:
-    /// nobody looks at the file before it has its name.
+    /// The segment in which the backup ends. One sync makes its batches and the frame that says so
+    /// durable: nobody looks at the file before it has its name.
     fn last(&mut self, last: &Last) -> Result<(), BackupError> {
         let (name, cut) = (last.segment.name(), last.cut);
         let header = last.segment.header();
@@ -193,8 +193,9 @@ impl Bringer<'_> {
         Ok(file)
     }
 
-    /// Makes the seal again that the next segment's header names, if the log's file does not have it, or a
-    /// part of it: of a log that a crash has left, and nobody has opened for writing since.
+    /// Makes the seal again that the next segment's header names, if the log's file does not have
+    /// it, or a part of it: of a log that a crash has left, and nobody has opened for writing
+    /// since.
     fn seal(&self, file: &dyn File, whole: &Whole, name: &str) -> Result<(), BackupError> {
         let mut bytes = [0; layout::CONTROL_FRAME_BYTES];
         let length = bytes.len() as u64;

@@ -1,7 +1,7 @@
 //! The frames of one segment's file, one after the other.
 //!
-//! Owns: [`Frames`]. May call: recovery's window, the format. Reads with positioned reads: a bad sector is
-//! an error, no signal.
+//! Owns: [`Frames`]. May call: recovery's window, the format. Reads with positioned reads: a bad
+//! sector is an error, no signal.
 
 use std::io;
 

@@ -1,28 +1,28 @@
 //! A second directory with the log in it, made while the log is written.
 //!
-//! Owns: [`run`], [`BackupOptions`], [`BackupReport`], [`BackupProgress`]. May call: storage, segment,
-//! recovery's inventory, the format. [`source`] says what is brought over, [`target`] what is there
-//! already, [`bring`] links and copies. It shares nothing with the writer but one sync.
+//! Owns: [`run`], [`BackupOptions`], [`BackupReport`], [`BackupProgress`]. May call: storage,
+//! segment, recovery's inventory, the format. [`source`] says what is brought over, [`target`] what
+//! is there already, [`bring`] links and copies. It shares nothing with the writer but one sync.
 //!
-//! The order of effects, so that a crash between any two leaves the backup that was there before, or one
-//! that says that it is not finished:
+//! The order of effects, so that a crash between any two leaves the backup that was there before,
+//! or one that says that it is not finished:
 //! 1. How far the active segment is stored is looked up, and only then is the log synced: all up to
 //!    there is durable, and the backup never holds what a power cut can take from the log.
-//! 2. The target is locked and looked at. What cannot be is refused before anything is changed there;
-//!    what is there already is kept, and if that is all, nothing is done.
+//! 2. The target is locked and looked at. What cannot be is refused before anything is changed
+//!    there; what is there already is kept, and if that is all, nothing is done.
 //! 3. The empty file `backup.unfinished` is made, durably. From here on nobody opens the target.
-//! 4. Each file is brought over: a full segment gets one more name if its index shows that it is durable
-//!    and will not be written to again; else it is copied under a temporary name, synced, read back,
-//!    verified frame by frame, and renamed. The last one is copied up to its last batch, with a close
-//!    frame behind it, which says that all in front of it had been durable.
-//!    The base of a log whose front was dropped is stored as the log itself stores it; nothing is dropped
-//!    meanwhile.
-//! 5. What does not belong there any more is removed, and the directory is synced.
-//! 6. `backup.unfinished` is removed, and the directory synced once more.
+//! 4. What an earlier attempt has left there is removed.
+//! 5. Each file is brought over: a full segment gets one more name if its index shows that it is
+//!    durable and will not be written to again; else it is copied under a temporary name, synced,
+//!    read back, verified frame by frame, and renamed. The last one is copied up to its last batch,
+//!    with a close frame behind it, which says that all in front of it had been durable.
+//!    The base of a log whose front was dropped is stored as the log itself stores it; nothing is
+//!    dropped meanwhile.
+//! 6. The directory is synced, `backup.unfinished` removed, and the directory synced once more.
 //!
-//! A linked segment is in two logs. Neither stores other bytes into it: recovery, which alone could, first
-//! gives the log a copy of its own ([`crate::recovery`]'s `own`). What the device does to it happens to
-//! both; who wants two copies asks for them ([`BackupOptions::copies`]).
+//! A linked segment is in two logs. Neither stores other bytes into it: recovery, which alone
+//! could, first gives the log a copy of its own ([`crate::recovery`]'s `own`). What the device does
+//! to it happens to both; who wants two copies asks for them ([`BackupOptions::copies`]).
 
 mod bring;
 mod frames;
@@ -62,16 +62,17 @@ impl BackupOptions {
         Self::default()
     }
 
-    /// Copies full segments even where they could be linked: twice the room, and two copies where one
-    /// device decays. Without this a segment on the same file system is one file with two names.
+    /// Copies full segments even where they could be linked: twice the room, and two copies where
+    /// one device decays. Without this a segment on the same file system is one file with two
+    /// names.
     #[must_use]
     pub fn copies(mut self) -> Self {
         self.copies = true;
         self
     }
 
-    /// Brings over only whole batches that end at or before `end`, which is the position of the first
-    /// event that is not wanted: the log as it was then. Default: all.
+    /// Brings over only whole batches that end at or before `end`, which is the position of the
+    /// first event that is not wanted: the log as it was then. Default: all.
     #[must_use]
     pub fn up_to(mut self, end: Position) -> Self {
         self.end = Some(end);
@@ -96,7 +97,8 @@ pub struct BackupReport {
     pub segments_kept: usize,
     /// Segments that got one more name.
     pub segments_linked: usize,
-    /// Segments that were copied, read back and verified; the last one always is, if it has changed.
+    /// Segments that were copied, read back and verified; the last one always is, if it has
+    /// changed.
     pub segments_copied: usize,
     /// Bytes in the segments that were linked.
     pub bytes_linked: u64,

@@ -142,8 +142,8 @@ impl Planned<'_> {
 }
 
 impl Last {
-    /// The close frame behind the last batch: all in front of it is durable. None where a writer has left
-    /// less room than this engine does.
+    /// The close frame behind the last batch: all in front of it is durable. None where a writer
+    /// has left less room than this engine does.
     pub(super) fn close_frame(&self) -> Option<[u8; layout::CONTROL_FRAME_BYTES]> {
         let Cut { offset, chain } = self.cut;
         let needed = 2 * layout::CONTROL_FRAME_BYTES as u64;

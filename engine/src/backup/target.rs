@@ -1,7 +1,7 @@
 //! The directory that a backup goes to.
 //!
-//! Owns: [`Target`], [`There`]: what is there already, and whether it can be gone on with. May call: frames,
-//! source, recovery's inventory, storage. [`Target::look`] changes nothing.
+//! Owns: [`Target`], [`There`]: what is there already, and whether it can be gone on with. May
+//! call: frames, source, recovery's inventory, storage. [`Target::look`] changes nothing.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -187,9 +187,9 @@ impl Target {
         }))
     }
 
-    /// Follows what is there and what the log holds side by side. `Err`: a batch is there that the log does
-    /// not hold in that place, of this position. Else whether it ends just where the backup is to end, with
-    /// a close frame.
+    /// Follows what is there and what the log holds side by side. `Err`: a batch is there that the
+    /// log does not hold in that place, of this position. Else whether it ends just where the
+    /// backup is to end, with a close frame.
     fn follow(
         &self,
         source: &Source,

@@ -1,14 +1,14 @@
 //! Why no backup was made.
 //!
-//! Owns: [`BackupError`], [`BackupErrorKind`]. Calls nothing. Whatever it is, the log that was to be
-//! backed up is as it was, and takes appends as it did.
+//! Owns: [`BackupError`], [`BackupErrorKind`]. Calls nothing. Whatever it is, the log that was to
+//! be backed up is as it was, and takes appends as it did.
 
 use quipu_format::{LogId, Position};
 
 use super::{AppendError, Damage, IoError, ReadError};
 
-/// Why no backup was made, or not all of it. One that was begun says so when it is opened, and goes on
-/// where it stopped when it is made again.
+/// Why no backup was made, or not all of it. One that was begun says so when it is opened, and goes
+/// on where it stopped when it is made again.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
@@ -52,9 +52,9 @@ pub enum BackupError {
         /// The id of the one that is there.
         found: LogId,
     },
-    /// The target holds something that this log does not: somebody appended to the backup, or this log was
-    /// put back to an earlier state, or the backup is to end earlier than the one there does. Nothing
-    /// there was changed. Name another directory.
+    /// The target holds something that this log does not: somebody appended to the backup, or this
+    /// log was put back to an earlier state, or the backup is to end earlier than the one there
+    /// does. Nothing there was changed. Name another directory.
     #[error(
         "{file} holds what is not in this log at position {position}: the two have gone different \
          ways, name another directory"

@@ -41,8 +41,8 @@ pub enum OpenError {
         source: IoError,
     },
     /// Files are named like segments, and none of them begins like one: this is no log, or one of
-    /// which every header has decayed, so that nothing can be read, from position 0 on. If any other
-    /// segment is one, that is [`OpenError::Damaged`].
+    /// which every header has decayed, so that nothing can be read, from position 0 on. If any
+    /// other segment is one, that is [`OpenError::Damaged`].
     #[error(
         "{file} is not a segment of a log at offset 0, and there is no other: this is no log, or \
          nothing of it can be read from position 0 on ({source}); move the files away if they do \
@@ -81,7 +81,8 @@ pub enum OpenError {
         found: SegmentSeq,
     },
     /// A backup was being made here and did not come to its end. Make it again: it goes on where it
-    /// stopped. If the log that it was made of is gone, `quipu salvage` takes out of it what is whole.
+    /// stopped. If the log that it was made of is gone, `quipu salvage` takes out of it what is
+    /// whole.
     #[error(
         "{directory} is a backup that was not finished: make it again, or if its log is gone, \
          take what is whole into a new one with `quipu salvage`"

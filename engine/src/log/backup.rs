@@ -14,18 +14,20 @@ use crate::storage::os::OsDirectory;
 use crate::storage::{Directory, IoError};
 
 impl Log {
-    /// Makes a backup in `directory`, or brings the one there up to date, while appends go on: all that
-    /// was acknowledged as durable before this call, and perhaps more, up to a batch. The directory is made
-    /// if it is missing. What comes out is a log: open it, or restore from it with `quipu restore`.
+    /// Makes a backup in `directory`, or brings the one there up to date, while appends go on: all
+    /// that was acknowledged as durable before this call, and perhaps more, up to a batch. The
+    /// directory is made if it is missing. What comes out is a log: open it, or restore from it
+    /// with `quipu restore`.
     ///
-    /// Full segments are linked where both directories are on one file system, and copied elsewhere; the
-    /// last one is copied. Made again, it brings only what is new. What is copied is read back and verified.
-    /// A backup that was interrupted refuses to be opened
-    /// ([`OpenError::UnfinishedBackup`](crate::OpenError)), and goes on where it stopped when it is made
-    /// again. Nobody may have the backup open for writing meanwhile, and nobody may have appended to it.
+    /// Full segments are linked where both directories are on one file system, and copied
+    /// elsewhere; the last one is copied. Made again, it brings only what is new. What is copied is
+    /// read back and verified. A backup that was interrupted refuses to be opened
+    /// ([`OpenError::UnfinishedBackup`](crate::OpenError)), and goes on where it stopped when it is
+    /// made again. Nobody may have the backup open for writing meanwhile, and nobody may have
+    /// appended to it.
     ///
-    /// A log that is open for reading only can be backed up too, beside the writer in another process:
-    /// as far as it is shown, which is what that one has made durable.
+    /// A log that is open for reading only can be backed up too, beside the writer in another
+    /// process: as far as it is shown, which is what that one has made durable.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,7 +53,8 @@ impl Log {
         self.backup_with(directory, &BackupOptions::new(), |_| {})
     }
 
-    /// As [`Log::backup`], as `options` say; `progress` is told how far it has come, segment by segment.
+    /// As [`Log::backup`], as `options` say; `progress` is told how far it has come, segment by
+    /// segment.
     ///
     /// # Errors
     /// [`BackupError`], as for [`Log::backup`].

@@ -1,11 +1,11 @@
 //! A segment's file that is this log's alone.
 //!
-//! Owns: [`open_own`]. May call: storage, segment's copy. A full segment may be one file with that of a backup,
-//! under two names. What recovery makes of it in this log is nothing to the other: before other bytes are
-//! stored into it, this log gets a copy.
+//! Owns: [`open_own`]. May call: storage, segment's copy. A full segment may be one file with that
+//! of a backup, under two names. What recovery makes of it in this log is nothing to the other:
+//! before other bytes are stored into it, this log gets a copy.
 //!
-//! The order of effects, so that a crash leaves the one file or the other, both whole and the same: copied
-//! under a temporary name, synced, renamed, the directory synced.
+//! The order of effects, so that a crash leaves the one file or the other, both whole and the same:
+//! copied under a temporary name, synced, renamed, the directory synced.
 
 use std::sync::Arc;
 

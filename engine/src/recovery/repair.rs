@@ -1,7 +1,7 @@
 //! The one part of recovery that changes files.
 //!
-//! Owns: [`repair`]. May call: own, storage. Applies what has been decided, in an order in which a crash
-//! between any two steps leads the next recovery to the same decision:
+//! Owns: [`repair`]. May call: own, storage. Applies what has been decided, in an order in which a
+//! crash between any two steps leads the next recovery to the same decision:
 //!
 //! 1. Seals that had not reached the disk are written from the next header's word.
 //! 2. The accepted tail, from the last point proved durable on, is stored again as it stands: after
@@ -18,14 +18,14 @@
 //!    again: the directory's sync that gave them their names may have failed.
 //! 7. Files that are of no use are removed, and the directory is synced.
 //!
-//! What is stored again stands there already; before other bytes are stored into a file that a backup has too,
-//! this log gets one of its own ([`super::own`]).
+//! What is stored again stands there already; before other bytes are stored into a file that a
+//! backup has too, this log gets one of its own ([`super::own`]).
 //!
 //! Steps 1 to 3 add nothing that was not accepted, and steps 4 and 5 take away nothing that was.
 //! The mark is there for a failed sync, after which the page cache shows zeros that the device does
 //! not have: the next recovery meets it and stores every zero again. Without it stale frames could
-//! come back behind a header that is made again just as it was. Where step 5 itself fails, a mark may
-//! come back alone, at the start of an unused segment: the next recovery clears it.
+//! come back behind a header that is made again just as it was. Where step 5 itself fails, a mark
+//! may come back alone, at the start of an unused segment: the next recovery clears it.
 
 use std::io;
 use std::sync::Arc;

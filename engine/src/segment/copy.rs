@@ -1,7 +1,7 @@
 //! Copying a file of a log, byte by byte.
 //!
-//! Owns: [`copy`]. May call: storage. What is zero is left a hole: a segment that is going to be written to
-//! gets its blocks when it is mapped for that.
+//! Owns: [`copy`]. May call: storage. What is zero is left a hole: a segment that is going to be
+//! written to gets its blocks when it is mapped for that.
 
 use std::io;
 
@@ -18,7 +18,8 @@ pub(crate) enum CopyError {
 /// stores then dirty all of one.
 const PIECE_BYTES: u64 = 16 << 10;
 
-/// Copies the first `bytes` of one file into another, which is empty, and gives that `length` bytes.
+/// Copies the first `bytes` of one file into another, which is empty, and gives that `length`
+/// bytes.
 pub(crate) fn copy(
     from: &dyn File,
     file: &dyn File,

@@ -30,7 +30,8 @@ pub(crate) const STREAM_TABLE: &str = "streams.ckpt";
 /// The name under which it is written, before it is that.
 pub(crate) const UNFINISHED_STREAM_TABLE: &str = "streams.ckpt.tmp";
 
-/// The name of an empty file that is there while a backup is being made: what is beside it is no log yet.
+/// The name of an empty file that is there while a backup is being made: what is beside it is no
+/// log yet.
 pub(crate) const UNFINISHED_BACKUP: &str = "backup.unfinished";
 
 /// The names of the two copies of the base in front of a segment.

@@ -3,11 +3,11 @@
 //! Owns: the traits [`Directory`] and [`File`], through which alone the engine sees files; the real
 //! implementation ([`os`]), the simulated disk ([`sim`], feature `sim`), the append-only
 //! memory region that both hand out ([`raw::Region`], the only unsafe code), the latch that
-//! stays shut after the first failed write or sync ([`latch`]), and the page by which readers in other
-//! processes follow the writer ([`beacon`]).
+//! stays shut after the first failed write or sync ([`latch`]), and the page by which readers in
+//! other processes follow the writer ([`beacon`]).
 //!
-//! May call: nothing of the engine but the locks of [`crate::sync`]. Everything above calls down into
-//! this module.
+//! May call: nothing of the engine but the locks of [`crate::sync`]. Everything above calls down
+//! into this module.
 //!
 //! Invariants:
 //! - A [`raw::Region`] only grows: bytes below its `written` mark never change while it is mapped.
@@ -59,9 +59,9 @@ pub(crate) trait Directory: Any + Debug + Send + Sync {
     /// Opens an existing file.
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
 
-    /// Gives a file of another directory one more name, in this one; fails if the name is taken, and with
-    /// [`io::ErrorKind::CrossesDevices`] and the like where files cannot be shared. Durable only
-    /// after [`Directory::sync`].
+    /// Gives a file of another directory one more name, in this one; fails if the name is taken,
+    /// and with [`io::ErrorKind::CrossesDevices`] and the like where files cannot be shared.
+    /// Durable only after [`Directory::sync`].
     fn link(&self, file: &dyn File, name: &str) -> io::Result<()>;
 
     /// Whether `other` is this very directory.
@@ -87,7 +87,8 @@ pub(crate) trait Directory: Any + Debug + Send + Sync {
     /// Opens, or makes, the page of the live writer. Under the lock. Nothing of it need be durable.
     fn open_beacon(&self, mode: StoreMode) -> io::Result<Box<dyn BeaconPage>>;
 
-    /// The words of that page; `None`: there is none. `anew`: the file may have been replaced since.
+    /// The words of that page; `None`: there is none. `anew`: the file may have been replaced
+    /// since.
     fn read_beacon(&self, anew: bool) -> io::Result<Option<Words>>;
 
     /// Takes the page away, as well as that can be done.

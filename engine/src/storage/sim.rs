@@ -7,9 +7,9 @@
 //!
 //! # Crash-testing what is built on Quipu
 //!
-//! Whoever keeps a log can run it on a simulated disk, cut the power at any moment, let the disk keep
-//! any part of what was not synced, and look whether their own promises hold. The same seed gives
-//! the same run. `examples/crash_test_your_store.rs` is a whole store that does so.
+//! Whoever keeps a log can run it on a simulated disk, cut the power at any moment, let the disk
+//! keep any part of what was not synced, and look whether their own promises hold. The same seed
+//! gives the same run. `examples/crash_test_your_store.rs` is a whole store that does so.
 //!
 //! ```
 //! use quipu::sim::{SimDisk, Survivors};
@@ -68,8 +68,9 @@
 //! # What is not modelled
 //!
 //! Sectors that tear within 512 bytes; a device that loses what it has acknowledged (use
-//! [`SimDisk::corrupt`]); folders within folders ([`SimDisk::folder`] is always there); SIGBUS. The lock takes no file, nor does the
-//! page by which readers in other processes follow the writer: a power cut leaves what it said last.
+//! [`SimDisk::corrupt`]); folders within folders ([`SimDisk::folder`] is always there); SIGBUS. The
+//! lock takes no file, nor does the page by which readers in other processes follow the writer: a
+//! power cut leaves what it said last.
 
 use std::fmt;
 use std::sync::Arc;
@@ -115,9 +116,9 @@ impl SimDisk {
         Self::with(State::new(seed), "".into())
     }
 
-    /// Another folder of the same machine, for a second log: names, lock and directory sync of its own;
-    /// faults, effects and crashes are the machine's. It is there from the start, and empty. Two calls with
-    /// one name give the same folder.
+    /// Another folder of the same machine, for a second log: names, lock and directory sync of its
+    /// own; faults, effects and crashes are the machine's. It is there from the start, and empty.
+    /// Two calls with one name give the same folder.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -235,9 +236,9 @@ impl SimDisk {
         Self { process, names: Arc::default(), ..self.clone() }
     }
 
-    /// A process beside the one that writes, for readers that follow it: it lives until the machine goes
-    /// down, whatever becomes of the other. Its calls are told to no observer and fail by no plan. It must
-    /// not write.
+    /// A process beside the one that writes, for readers that follow it: it lives until the machine
+    /// goes down, whatever becomes of the other. Its calls are told to no observer and fail by no
+    /// plan. It must not write.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,8 +1,9 @@
 //! Backups that a script takes: what must be in the folder that they go to, and what may be.
 //!
-//! Owns: [`Backups`]. May call: check, the model, the engine on the simulated disk. Whatever becomes of the
-//! log, of its machine or of a backup that is under way: what is there is the last backup that was finished,
-//! or says that it is not finished; and it can be brought up to date. Neither log changes the other.
+//! Owns: [`Backups`]. May call: check, the model, the engine on the simulated disk. Whatever
+//! becomes of the log, of its machine or of a backup that is under way: what is there is the last
+//! backup that was finished, or says that it is not finished; and it can be brought up to date.
+//! Neither log changes the other.
 
 use fastrand::Rng;
 use quipu::sim::SimDisk;
@@ -97,7 +98,8 @@ impl Backups {
         }
     }
 
-    /// A log that is open for reading only, whatever a crash has left of it, is backed up as it is shown.
+    /// A log that is open for reading only, whatever a crash has left of it, is backed up as it is
+    /// shown.
     ///
     /// # Errors
     /// What is not so.
@@ -122,8 +124,8 @@ impl Backups {
         Ok(())
     }
 
-    /// The log, with so many batches, is backed up, whatever is there; then the backup is written to, and no
-    /// byte of the log changes.
+    /// The log, with so many batches, is backed up, whatever is there; then the backup is written
+    /// to, and no byte of the log changes.
     ///
     /// # Errors
     /// What is not so.

@@ -4,12 +4,14 @@
 //!
 //! ```text
 //!  machine before an effect --+-- power cut, subset 1 --> recovery --> check
-//!                             +-- power cut, subset 2 --> recovery --> check --> appends, cut, check
+//!                             +-- power cut, subset 2 --> recovery --> check --> appends, cut,
+//!                             check
 //!                             |                              |
-//!                             |                 power cut in the middle of it --> recovery --> check
+//!                             |                 power cut in the middle of it --> recovery -->
+//!                             check
 //!                             |                                                      |
-//!                             |                                        and in the middle of that ...
-//!                             +-- process killed ------> recovery --> check
+//!                             |                                        and in the middle of that
+//!                             ... +-- process killed ------> recovery --> check
 //!                             +-- a reader comes ------> what it is shown outlasts all of these
 //! ```
 
@@ -247,8 +249,8 @@ impl Explorer {
         })
     }
 
-    /// One who opens the log for reading now, in another process, while the writer is in the middle of
-    /// something. Gives the number of batches that it is shown: they must outlast any power cut.
+    /// One who opens the log for reading now, in another process, while the writer is in the middle
+    /// of something. Gives the number of batches that it is shown: they must outlast any power cut.
     fn look_beside(
         &mut self,
         machine: &SimDisk,

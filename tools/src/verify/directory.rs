@@ -148,7 +148,8 @@ impl Directory {
         self.path.display().to_string()
     }
 
-    /// Refuses a backup that was not finished: what is there so far may look like a whole, shorter log.
+    /// Refuses a backup that was not finished: what is there so far may look like a whole, shorter
+    /// log.
     pub(super) fn check_finished(&self) -> Result<(), VerifyError> {
         match self.path.join(UNFINISHED_BACKUP).try_exists() {
             Ok(false) => Ok(()),
@@ -239,7 +240,8 @@ impl Directory {
         Ok(found)
     }
 
-    /// As [`Directory::open`], but takes whatever header stands there, and reads `through` something.
+    /// As [`Directory::open`], but takes whatever header stands there, and reads `through`
+    /// something.
     pub(crate) fn look(
         &self,
         sequence: SegmentSeq,
@@ -332,8 +334,8 @@ fn belongs(
     }
 }
 
-/// What is wrong with a magic of which some byte is neither right nor not there yet: a page may reach
-/// the disk in the middle of a store, but no crash leaves another magic.
+/// What is wrong with a magic of which some byte is neither right nor not there yet: a page may
+/// reach the disk in the middle of a store, but no crash leaves another magic.
 pub(crate) fn wrong_magic(header: &HeaderState) -> Option<SegmentHeaderError> {
     let HeaderState::Bad(error @ SegmentHeaderError::Magic { found }) = header else { return None };
     let mut bytes = found.iter().zip(layout::segment::MAGIC_VALUE);

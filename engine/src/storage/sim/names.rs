@@ -29,8 +29,8 @@ enum Change {
         id: FileId,
     },
     Rename {
-        /// The name that it had, and those from which it came to that one since the last sync: under
-        /// which it is left depends on what else survives.
+        /// The name that it had, and those from which it came to that one since the last sync:
+        /// under which it is left depends on what else survives.
         from: Vec<String>,
         to: String,
         id: FileId,
