@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`append`] | `quipu append`: JSON lines into a log, each acknowledged by itself |
 //! | [`backup`] | `quipu backup`: a second directory with the log in it |
-//! | [`bench`] | `quipu bench`: this disk, and Quipu beside it |
+//! | [`mod@bench`] | `quipu bench`: this disk, and Quipu beside it |
 //! | [`completions`] | `quipu completions`: for shells |
 //! | [`crash`] | `quipu crash`: kills, full disks, failing devices and calls |
 //! | [`demo`] | `quipu demo`: appends, kills, reopens, checks |
