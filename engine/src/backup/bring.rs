@@ -269,8 +269,10 @@ fn is_nothing(met: Met) -> bool {
     met == Met::Nothing
 }
 
-/// Whether the two directories cannot share files: other file systems, or one that has no links.
+/// Whether the two directories cannot share the file: other file systems, or one that has no links,
+/// or the file has no name any more because another has taken its place since it was opened.
 fn cannot_link(error: &io::Error) -> bool {
-    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
-    matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
+    use io::ErrorKind::{CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported};
+    let kind = error.kind();
+    matches!(kind, CrossesDevices | NotFound | PermissionDenied | TooManyLinks | Unsupported)
 }

@@ -209,6 +209,20 @@ fn names_are_created_once_listed_renamed_and_removed() {
 }
 
 #[test]
+fn a_file_that_has_no_name_any_more_is_told_so_when_it_is_to_get_another() {
+    let (_kept, directory) = directory();
+    let replaced = directory.create("a").unwrap();
+    directory.link(&*replaced, "b").unwrap();
+    directory.create("c").unwrap();
+    directory.rename("c", "a").unwrap();
+    let other = directory.link(&*replaced, "d").unwrap_err();
+    assert_eq!(other.kind(), io::ErrorKind::CrossesDevices, "its name is another file's");
+    directory.remove("a").unwrap();
+    let none = directory.link(&*replaced, "d").unwrap_err();
+    assert_eq!(none.kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
 fn only_regular_files_are_opened() {
     let (_kept, directory) = directory();
     fs::create_dir(directory.path().join("sub")).unwrap();
