@@ -12,7 +12,7 @@ use super::{Cells, check};
 use crate::follow::poller::Bell;
 use crate::storage::beacon::{self, BeaconPage, Claim, Words};
 use crate::subscribe::notifier::Notifier;
-use crate::watermark::Watermarks;
+use crate::watermark::{Reach, Watermarks};
 
 /// The words of a page that change: the others are always the same.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ fn whoever_waits_for_another_process_is_looked_for() {
         });
         // The thread that looks: it sleeps until somebody waits, and then finds something.
         assert!(bell.sleep(&notifier, None));
-        marks.write(Position::new(1));
+        marks.write(Reach { position: Position::new(1), frames: 1 });
         marks.publish(Position::new(1));
         notifier.notify();
         waiting.join().unwrap();
