@@ -104,8 +104,8 @@ impl Retention {
         let (truncation, first) = self.droppable(&segments, position);
         let Some(first) = first else { return Ok(truncation) };
         let dropped = segments.get(..truncation.segments).unwrap_or_default();
-        let bytes = self.build(dropped, first)?;
-        self.store(first.sequence(), &bytes)?;
+        let base = self.build(dropped, first)?;
+        self.store(first.sequence(), &base.bytes)?;
         self.segments.drop_before(first.sequence());
         let Truncation { segments, first_available, .. } = truncation;
         tracing::info!(segments, %first_available, "dropped");
@@ -141,25 +141,39 @@ impl Retention {
     }
 
     /// The base in front of `first`.
-    fn build(&self, dropped: &[Arc<Segment>], first: &Segment) -> Result<Vec<u8>, TruncateError> {
-        let before = match dropped.first().map(|oldest| oldest.sequence()) {
+    fn build(&self, dropped: &[Arc<Segment>], first: &Segment) -> Result<Base, TruncateError> {
+        let mut base = match dropped.first().map(|oldest| oldest.sequence()) {
             None | Some(SegmentSeq::ZERO) => None,
             Some(oldest) => Some(self.load(oldest)?),
         };
-        let mut failure = None;
+        let mut parts = dropped.chunks(MERGED_MAX).peekable();
+        while let Some(part) = parts.next() {
+            let behind = parts.peek().and_then(|next| next.first()).map_or(first, |next| next);
+            base = Some(self.build_on(base.as_ref(), part, behind)?);
+        }
+        base.ok_or(TruncateError::NotAccountedFor(NO_SEGMENTS))
+    }
+
+    /// The base in front of `behind`, by the one before and the segments between.
+    fn build_on(
+        &self,
+        before: Option<&Base>,
+        dropped: &[Arc<Segment>],
+        behind: &Segment,
+    ) -> Result<Base, TruncateError> {
+        let mut failure = NO_SEGMENTS;
         for remade in [false, true] {
             let own: Vec<Arc<SegmentIndex>> = dropped
                 .iter()
                 .map(|segment| self.own_index(segment, remade))
                 .collect::<Result<_, _>>()
                 .map_err(TruncateError::Unreadable)?;
-            match merged(before.as_ref(), &own, first) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => failure = Some(error),
+            match merged(before, &own, behind) {
+                Ok(base) => return Ok(base),
+                Err(error) => failure = error,
             }
         }
-        let none = SidecarError::Field { field: "segments", found: 0 };
-        Err(TruncateError::NotAccountedFor(failure.unwrap_or(none)))
+        Err(TruncateError::NotAccountedFor(failure))
     }
 
     /// The base that the log begins with now.
@@ -221,21 +235,27 @@ impl Retention {
     }
 }
 
+/// So many segments are merged at a time: what is held of each stream in each of them is memory.
+const MERGED_MAX: usize = 16;
+
+/// Whoever drops something has segments to drop.
+const NO_SEGMENTS: SidecarError = SidecarError::Field { field: "segments", found: 0 };
+
 /// All streams and checkpoints in front of `first`, and the seal that it follows.
 fn merged(
     before: Option<&Base>,
     own: &[Arc<SegmentIndex>],
     first: &Segment,
-) -> Result<Vec<u8>, SidecarError> {
+) -> Result<Base, SidecarError> {
     let missing = SidecarError::Field { field: "segment", found: first.sequence().as_u64() };
     let sealed = own.last().map(|own| own.header().segment).ok_or(missing)?;
     let before = before.map(Base::view).transpose()?;
     let builder = merge(before.as_ref().map(LogBase::table), own, &sealed)?.ok_or(missing)?;
     let header = first.header();
     let bytes = builder.finish_base(&sealed, header.created_at, header.synced_position);
-    let base = LogBase::decode(&bytes)?;
-    match base.chain().leads_to(header, base.seal_end()) {
-        true => Ok(bytes),
+    let base = Base::of("", bytes)?;
+    match base.chain.leads_to(header, base.seal_end) {
+        true => Ok(base),
         false => Err(missing),
     }
 }

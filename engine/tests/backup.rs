@@ -304,6 +304,56 @@ fn a_cut_in_a_shared_segment_is_made_when_calls_have_failed_too() {
     assert!(failed > 30, "{failed}");
 }
 
+/// A killed writer's log whose first segment is one file with its backup's, and reads as zeros behind its
+/// header: nothing is left to be cut, and the log goes on right there.
+#[test]
+fn a_shared_segment_in_which_the_log_goes_on_is_copied() {
+    let disk = decayed_and_shared();
+    for offset in (4096..8192).step_by(512) {
+        disk.corrupt(FIRST, quipu::sim::Decay::ZeroSector { offset });
+    }
+    let shared = disk.folder("backup").read_file(FIRST);
+    let goes_on = |disk: &SimDisk| {
+        let log = Log::open_simulated(disk, small()).unwrap();
+        let end = log.end();
+        log.append(Batch::new().event("b", Event::new("T", vec![8; 900]))).unwrap();
+        assert_eq!(log.read(..).into_iter().filter(Result::is_ok).count() as u64, end.as_u64() + 1);
+        assert!(disk.folder("backup").read_file(FIRST) == shared, "the backup's file is as it was");
+    };
+    disk.record_crash_points(true);
+    goes_on(&disk);
+    let points = disk.take_crash_points();
+    assert!(points.len() > 10);
+    for machine in points {
+        for survivors in [Survivors::None, Survivors::All, Survivors::Random, Survivors::Random] {
+            goes_on(&machine.if_rebooted(&survivors));
+        }
+        goes_on(&machine.restart_process());
+    }
+}
+
+#[test]
+fn a_backup_of_which_both_copies_of_the_base_have_decayed_gets_them_anew() {
+    let disk = SimDisk::new(7);
+    let log = Log::open_simulated(&disk, small()).unwrap();
+    for _ in 0..20 {
+        log.append(Batch::new().event("a", Event::new("T", vec![7; 900]))).unwrap();
+    }
+    let first = log.truncate_before(Position::new(9)).unwrap().first_available;
+    let backup = disk.folder("backup");
+    log.backup_simulated(&backup, &BackupOptions::new()).unwrap();
+    let bases = backup.files().into_iter().map(|entry| entry.name);
+    let bases: Vec<String> = bases.filter(|name| name.contains(".base")).collect();
+    assert_eq!(bases.len(), 2);
+    for (name, offset) in bases.iter().flat_map(|name| [(name, 3), (name, 110)]) {
+        assert!(backup.corrupt(name, quipu::sim::Decay::FlipBit { offset, bit: 1 }));
+    }
+    log.backup_simulated(&backup, &BackupOptions::new()).unwrap();
+    let opened = Log::open_simulated(&backup, small()).unwrap();
+    assert_eq!((opened.first_available(), opened.end()), (first, log.end()));
+    assert_eq!(opened.recovery_report().base_copies_wrong, 0);
+}
+
 #[test]
 fn a_backup_ends_where_it_is_told_to_at_a_batch() {
     let Places { _root, log: path, backup } = places();

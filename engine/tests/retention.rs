@@ -356,6 +356,80 @@ fn a_failing_call_drops_nothing_and_the_log_goes_on() {
     assert!(failures >= 9, "{failures}");
 }
 
+/// Opens what `left` is once the disk is full, goes on, and cuts the power: whichever base that leaves, all
+/// is there that it had. Whether there was no room for the base.
+fn goes_on_without_room(left: &SimDisk, firsts: [Position; 2]) -> bool {
+    left.set_capacity(Some(left.used()));
+    let log = Log::open_simulated(left, options()).unwrap();
+    let was_unstored = log.recovery_report().base_unstored;
+    log.append(Batch::new().event("last", Event::new("T", vec![40; 100]))).unwrap();
+    let before = known(&log);
+    for seed in 0..6 {
+        let survivors = match seed {
+            0 => Survivors::All,
+            1 => Survivors::None,
+            _ => Survivors::Random,
+        };
+        let after = left.if_rebooted(&survivors);
+        after.set_capacity(None);
+        let log = Log::open_simulated(&after, options()).unwrap();
+        assert!(!log.recovery_report().base_unstored);
+        let first = log.first_available();
+        assert!(firsts.contains(&first), "{first}");
+        assert_eq!(known(&log), before);
+        check_kept(&log);
+        let listed = names(&after);
+        let sequence = |name: &String| name.get(..20)?.parse::<u64>().ok();
+        let least = listed.iter().filter_map(sequence).min();
+        assert_eq!(least, Some(first.as_u64() / 3), "{listed:?}");
+    }
+    was_unstored
+}
+
+#[test]
+fn a_disk_without_room_is_opened_with_what_a_truncation_has_left() {
+    let disk = SimDisk::new(7);
+    let log = Log::open_simulated(&disk, options()).unwrap();
+    append(&log, 0..40);
+    disk.record_crash_points(true);
+    let new = log.truncate_before(at(24)).unwrap().first_available;
+    let points = disk.take_crash_points();
+    let killed = points.iter().map(SimDisk::restart_process);
+    let unstored = killed.filter(|left| goes_on_without_room(left, [at(0), new])).count();
+    assert!(unstored > 10, "{unstored}");
+}
+
+#[test]
+fn what_a_truncation_has_left_stays_without_room_as_the_names_of_its_base_may_not_last() {
+    let disk = SimDisk::new(7);
+    let log = Log::open_simulated(&disk, options()).unwrap();
+    append(&log, 0..40);
+    // The sync of the directory fails, and the names cannot be taken away again.
+    let failed = FaultPlan::new(Operation::SyncDirectory, Errno::Io).leaving(Survivors::None);
+    disk.fail(failed.from_then_on());
+    disk.fail(FaultPlan::new(Operation::Remove, Errno::Io).from_then_on());
+    assert!(log.truncate_before(at(24)).is_err());
+    let killed = disk.restart_process();
+    killed.heal();
+    assert!(goes_on_without_room(&killed, [at(0), at(24)]));
+}
+
+#[test]
+fn many_segments_at_once_leave_what_one_after_the_other_leaves() {
+    let base_of = |positions: &[u64]| {
+        let disk = SimDisk::new(7);
+        let log = Log::open_simulated(&disk, options()).unwrap();
+        append(&log, 0..160);
+        for position in positions {
+            log.truncate_before(at(*position)).unwrap();
+        }
+        assert_eq!(log.first_available(), at(150));
+        disk.read_file("00000000000000000050.base").unwrap()
+    };
+    let one_by_one: Vec<u64> = (1..=50).map(|segment| 3 * segment).collect();
+    assert!(base_of(&[150]) == base_of(&one_by_one));
+}
+
 #[test]
 fn one_wrong_copy_of_the_base_is_made_again_and_two_are_damage() {
     let (disk, log, _) = truncated();

@@ -90,7 +90,9 @@ impl Target {
             }
             there.names.insert(entry.name);
         }
-        let inventory = Inventory::take(directory, Access::Read).map_err(|error| match error {
+        // Bases have been judged: one that has decayed is brought over again.
+        let taken = Inventory::take_without_base(directory);
+        let inventory = taken.map_err(|error| match error {
             OpenError::Io(error) => error,
             other => IoError::new("look at", directory.name(), io::Error::other(other)),
         })?;

@@ -11,7 +11,7 @@ use quipu_format::{LogId, Position, SegmentHeader, SegmentHeaderError, SegmentSe
 use crate::error::{Damage, Fault, OpenError, Proof};
 use crate::segment::base::{self, BadCopy, Base};
 use crate::segment::name::{Named, parse};
-use crate::storage::{Access, Directory, File, IoError};
+use crate::storage::{Access, Directory, Entry, File, IoError};
 
 /// The segments of a directory, in the order of their numbers.
 #[derive(Debug)]
@@ -69,11 +69,32 @@ impl Found {
 }
 
 impl Inventory {
-    /// Lists a directory and reads every segment's first block.
+    /// Lists a directory, with the base that the log begins with, and reads every segment's first block.
     pub(crate) fn take(directory: &Arc<dyn Directory>, access: Access) -> Result<Self, OpenError> {
+        let (mut inventory, entries) = Self::list(directory)?;
+        let newest = entries.iter().filter_map(|entry| match parse(&entry.name) {
+            Named::Base(sequence) => Some(sequence),
+            _ => None,
+        });
+        if let Some(newest) = newest.max() {
+            inventory.base = Some(inventory.load_base(newest)?);
+        }
+        inventory.sort_in(entries, access)?;
+        Ok(inventory)
+    }
+
+    /// As [`Inventory::take`], for reading and whatever bases there are: none is looked at, and no segment is
+    /// in front of one.
+    pub(crate) fn take_without_base(directory: &Arc<dyn Directory>) -> Result<Self, OpenError> {
+        let (mut inventory, entries) = Self::list(directory)?;
+        inventory.sort_in(entries, Access::Read)?;
+        Ok(inventory)
+    }
+
+    fn list(directory: &Arc<dyn Directory>) -> Result<(Self, Vec<Entry>), OpenError> {
         let entries =
             directory.list().map_err(|error| IoError::new("list", directory.name(), error))?;
-        let mut inventory = Self {
+        let inventory = Self {
             directory: directory.name(),
             opened: Arc::clone(directory),
             segments: Vec::new(),
@@ -83,32 +104,29 @@ impl Inventory {
             base: None,
             leftovers: Vec::new(),
         };
-        let entries: Vec<_> = entries.into_iter().filter(|entry| entry.is_file).collect();
-        let newest = entries.iter().filter_map(|entry| match parse(&entry.name) {
-            Named::Base(sequence) => Some(sequence),
-            _ => None,
-        });
-        if let Some(newest) = newest.max() {
-            inventory.base = Some(inventory.load_base(newest)?);
-        }
-        let first = inventory.first();
+        Ok((inventory, entries.into_iter().filter(|entry| entry.is_file).collect()))
+    }
+
+    /// Puts each file where it belongs.
+    fn sort_in(&mut self, entries: Vec<Entry>, access: Access) -> Result<(), OpenError> {
+        let first = self.first();
         for entry in entries {
             match parse(&entry.name) {
                 Named::Segment(sequence) | Named::Base(sequence) if sequence < first => {
-                    inventory.leftovers.push(entry.name);
+                    self.leftovers.push(entry.name);
                 }
                 Named::Segment(sequence) => {
-                    let found = inventory.look_at(directory, sequence, entry.name, access)?;
-                    inventory.segments.extend(found);
+                    let found = self.look_at(sequence, entry.name, access)?;
+                    self.segments.extend(found);
                 }
-                Named::Sidecar(sequence) => inventory.sidecars.push((sequence, entry.name)),
-                Named::Unfinished => inventory.unfinished.push(entry.name),
-                Named::UnfinishedBackup => inventory.is_unfinished_backup = true,
+                Named::Sidecar(sequence) => self.sidecars.push((sequence, entry.name)),
+                Named::Unfinished => self.unfinished.push(entry.name),
+                Named::UnfinishedBackup => self.is_unfinished_backup = true,
                 Named::Base(_) | Named::StreamTable | Named::Other => {}
             }
         }
-        inventory.segments.sort_by_key(|found| found.sequence);
-        Ok(inventory)
+        self.segments.sort_by_key(|found| found.sequence);
+        Ok(())
     }
 
     /// Whether any segment has ever been in use.
@@ -197,11 +215,11 @@ impl Inventory {
 
     fn look_at(
         &self,
-        directory: &Arc<dyn Directory>,
         sequence: SegmentSeq,
         name: String,
         access: Access,
     ) -> Result<Option<Found>, OpenError> {
+        let directory = &self.opened;
         let opened = match directory.open(&name, access) {
             // Removed since it was listed, by the live writer beside this reader.
             Err(error) if access == Access::Read && error.kind() == io::ErrorKind::NotFound => {

@@ -131,6 +131,7 @@ pub(crate) fn recover(
     report.bytes_cut = observed.bytes_after;
     report.seals_made_again = walk.healed_seals();
     report.unfinished_removed = inventory.unfinished.len();
+    report.base_unstored = !repaired.base_is_stored;
     let chain = walk.chain;
     let mut preparer = Preparer::new(
         Arc::clone(directory),
@@ -143,7 +144,7 @@ pub(crate) fn recover(
     let mut segments = map_all(&inventory, walk.accepted, true)?;
     let (active, header) = match last {
         Some(last) if last.sealed_at.is_none() => {
-            resume(&inventory, last, chain, walk.last_control, options)?
+            resume(directory, &inventory, last, (chain, walk.last_control), options)?
         }
         Some(last) => {
             let before = quipu_format::Predecessor { end: last.end, checksum: chain.previous };
@@ -231,16 +232,16 @@ fn map_all(
     accepted.into_iter().map(map).collect()
 }
 
-/// Maps the segment that the writer goes on with.
+/// Maps the segment that the writer goes on with: a file of this log alone.
 fn resume(
+    directory: &Arc<dyn Directory>,
     inventory: &Inventory,
     last: Accepted,
-    chain: Chain,
-    last_control: Option<ControlKind>,
+    (chain, last_control): (Chain, Option<ControlKind>),
     options: &Options,
 ) -> Result<(ActiveSegment, SegmentHeader), OpenError> {
     let found = inventory.get(last.header.sequence)?;
-    let file = found.open()?;
+    let file = own::open_own(directory, inventory, found)?;
     let mapped = file.map(last.end.as_u64(), Access::Write);
     let (region, writer) = mapped.map_err(|error| inventory.error("map", &found.name, error))?;
     let Some(writer) = writer else {

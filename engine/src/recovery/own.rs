@@ -1,12 +1,14 @@
 //! A segment's file that is this log's alone.
 //!
 //! Owns: [`open_own`]. May call: storage, segment's copy. A full segment may be one file with that
-//! of a backup, under two names. What recovery makes of it in this log is nothing to the other:
-//! before other bytes are stored into it, this log gets a copy.
+//! of a backup, under two names, and any segment with that of whoever has made links by himself.
+//! What this log makes of it is nothing to the other: before recovery stores other bytes into it,
+//! and before the writer goes on in it, this log gets a copy.
 //!
 //! The order of effects, so that a crash leaves the one file or the other, both whole and the same:
 //! copied under a temporary name, synced, renamed, the directory synced.
 
+use std::io;
 use std::sync::Arc;
 
 use super::inventory::{Found, Inventory};
@@ -28,7 +30,11 @@ pub(super) fn open_own(
     }
     let temporary = prepared_name(found.sequence);
     if inventory.unfinished.contains(&temporary) {
-        directory.remove(&temporary).map_err(error("remove what is left of"))?;
+        match directory.remove(&temporary) {
+            // Repair has removed it by now.
+            Err(failed) if failed.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(error("remove what is left of"))?,
+        }
     }
     let file = directory.create(&temporary).map_err(error("copy"))?;
     copy(&*shared, &*file, found.length, found.length).map_err(|failed| match failed {

@@ -16,7 +16,9 @@
 //!    stale frame behind it would otherwise stand where new ones go.
 //! 6. Where a truncation has left files, or a copy of the base is wrong or missing, both copies are stored
 //!    again: the directory's sync that gave them their names may have failed.
-//! 7. Files that are of no use are removed, and the directory is synced.
+//! 7. Files that are of no use are removed, and the directory is synced. What a truncation has left stays
+//!    if there was no room for 6: should a crash take the base's names back, the log begins in front of it,
+//!    and has all that it had there.
 //!
 //! What is stored again stands there already; before other bytes are stored into a file that a
 //! backup has too, this log gets one of its own ([`super::own`]).
@@ -38,7 +40,7 @@ use super::own::open_own;
 use super::scan::{Accepted, Walk};
 use crate::error::OpenError;
 use crate::options::Options;
-use crate::segment;
+use crate::segment::base::{self, Base};
 use crate::segment::name::{base_names, unfinished_base_name};
 use crate::segment::reader::Segment;
 use crate::storage::{Directory, File};
@@ -50,6 +52,8 @@ pub(crate) struct Repaired {
     pub(crate) unused: Vec<SegmentSeq>,
     /// The first sequence number that no file has.
     pub(crate) next: SegmentSeq,
+    /// Whether there was room for the copies of the base that had to be stored again.
+    pub(crate) base_is_stored: bool,
 }
 
 /// Makes what was accepted durable, and what was not, nothing.
@@ -69,15 +73,33 @@ pub(crate) fn repair(
             zero(directory, inventory, found, from)?;
         }
     }
-    // The names that it takes meanwhile are none to be removed.
-    let mut taken = Vec::new();
+    let mut useless: Vec<&str> = inventory.unfinished.iter().map(String::as_str).collect();
+    let mut base_is_stored = true;
     if let Some(base) = &inventory.base
         && (base.unsound > 0 || !inventory.leftovers.is_empty())
     {
-        segment::base::store(&**directory, base.first, &base.bytes)?;
-        taken.extend(base_names(base.first).map(|name| unfinished_base_name(&name)));
+        base_is_stored = store_base_again(directory, base)?;
+        // It has taken these names meanwhile.
+        let taken = base_names(base.first).map(|name| unfinished_base_name(&name));
+        useless.retain(|name| !taken.iter().any(|taken| taken == name));
     }
-    tidy(directory, inventory, walk, (options, &taken))
+    if base_is_stored {
+        useless.extend(inventory.leftovers.iter().map(String::as_str));
+    }
+    let (unused, next) = tidy(directory, inventory, walk, options, useless)?;
+    Ok(Repaired { unused, next, base_is_stored })
+}
+
+/// Step 6. `false`: there was no room.
+fn store_base_again(directory: &Arc<dyn Directory>, base: &Base) -> Result<bool, OpenError> {
+    match base::store(&**directory, base.first, &base.bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_full() => {
+            tracing::warn!(%error, "what a truncation has left stays until there is room");
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Steps 1 to 3.
@@ -174,22 +196,21 @@ fn zero(
 
 /// Step 7. Keeps the unused segments that follow the last one in use without a gap and have the
 /// size that is wanted now. The first that follows is kept in any case, to be replaced when the
-/// next segment is prepared: a sealed segment whose successor has no name is damage.
-fn tidy(
+/// next segment is prepared: a sealed segment whose successor has no name is damage. Gives them, and the
+/// first number behind them.
+fn tidy<'a>(
     directory: &Arc<dyn Directory>,
-    inventory: &Inventory,
+    inventory: &'a Inventory,
     walk: &Walk,
-    (options, taken): (&Options, &[String]),
-) -> Result<Repaired, OpenError> {
+    options: &Options,
+    mut useless: Vec<&'a str>,
+) -> Result<(Vec<SegmentSeq>, SegmentSeq), OpenError> {
     let behind = match walk.accepted.last() {
         Some(last) => last.header.sequence.plus(1),
         None => walk.first,
     };
     let mut next = behind;
     let mut unused = Vec::new();
-    let unfinished = inventory.unfinished.iter().filter(|name| !taken.contains(name));
-    let mut useless: Vec<&str> = unfinished.map(String::as_str).collect();
-    useless.extend(inventory.leftovers.iter().map(String::as_str));
     for found in inventory.segments.iter().filter(|found| found.sequence >= behind) {
         if found.sequence == next && found.length == options.segment_bytes {
             unused.push(next);
@@ -215,5 +236,5 @@ fn tidy(
         directory.sync().map_err(|error| inventory.error("sync the directory of", "", error))?;
     }
     debug_assert!(walk.accepted.iter().all(|accepted| accepted.end >= Segment::FIRST_FRAME));
-    Ok(Repaired { unused, next })
+    Ok((unused, next))
 }

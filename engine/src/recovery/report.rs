@@ -41,8 +41,11 @@ pub struct RecoveryReport {
     /// were made again from the other one, unless the log was opened for reading.
     pub base_copies_wrong: usize,
     /// Files that a truncation had left and that were removed, or are ignored, if the log was opened for
-    /// reading.
+    /// reading or there was no room for the base.
     pub dropped_files_found: usize,
+    /// Whether the disk was too full to make copies of the base again. The log is used as it is, and the next
+    /// opening tries it again.
+    pub base_unstored: bool,
     /// Distinct streams.
     pub streams: usize,
     /// Named checkpoints.
@@ -114,6 +117,7 @@ impl RecoveryReport {
             first_available: walk.first_position,
             base_copies_wrong: inventory.base.as_ref().map_or(0, |base| base.unsound),
             dropped_files_found: inventory.leftovers.len(),
+            base_unstored: false,
             streams: walk.streams,
             checkpoints: walk.checkpoints.len(),
             proved_durable: walk.proved(),

@@ -44,13 +44,11 @@ pub(crate) enum BadCopy {
 }
 
 impl Base {
-    fn new(name: &str, bytes: Vec<u8>, expected: SegmentSeq) -> Result<Self, BadCopy> {
-        let base = LogBase::decode(&bytes).map_err(BadCopy::Wrong)?;
+    /// Verifies the bytes of a file, or of one that is to be.
+    pub(crate) fn of(name: &str, bytes: Vec<u8>) -> Result<Self, SidecarError> {
+        let base = LogBase::decode(&bytes)?;
         let (log_id, first) = (base.log_id(), base.first_segment());
         let (chain, seal_end) = (base.chain(), base.seal_end());
-        if first != expected {
-            return Err(BadCopy::Misnamed(first));
-        }
         Ok(Self { name: name.to_owned(), bytes, log_id, first, chain, seal_end, unsound: 0 })
     }
 
@@ -75,7 +73,10 @@ pub(crate) fn load(
                 unsound += 1;
                 continue;
             }
-            Ok(Some(bytes)) => Base::new(&name, bytes, first),
+            Ok(Some(bytes)) => match Base::of(&name, bytes) {
+                Ok(base) if base.first != first => Err(BadCopy::Misnamed(base.first)),
+                base => base.map_err(BadCopy::Wrong),
+            },
             Err(error) => Err(BadCopy::Io(error)),
         };
         match copy {
