@@ -7,7 +7,7 @@
 /// Frames of one log are much of a length, so that the place can be guessed from the ends, and a
 /// wrong guess is left behind in steps that double: a search by halves alone would touch a dozen
 /// cache lines each time. Numbers that are not sorted make the answer wrong, and nothing else: it is
-/// at most `count`, and found in at most `count` steps.
+/// at most `count`, and found in as many steps as the logarithm of `count` allows.
 ///
 /// ```
 /// use quipu_format::search::count_at_or_below;
@@ -47,6 +47,7 @@ pub fn count_at_or_below(count: usize, wanted: u64, at: impl Fn(usize) -> u64) -
 #[allow(clippy::indexing_slicing)] // a test may panic
 mod tests {
     use alloc::vec::Vec;
+    use core::cell::Cell;
 
     use super::*;
 
@@ -80,6 +81,32 @@ mod tests {
                     let found = count_at_or_below(count, wanted, |place| numbers[place]);
                     assert_eq!(found, halved, "{wanted} of {count}, spread {spread}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn even_numbers_take_a_few_looks_and_no_numbers_more_than_their_logarithm_allows() {
+        let looks = |numbers: &[u64], wanted| {
+            let looks = Cell::new(0);
+            let at = |place: usize| {
+                looks.set(looks.get() + 1);
+                numbers[place]
+            };
+            let _ = count_at_or_below(numbers.len(), wanted, at);
+            looks.get()
+        };
+        let mut draw = drawn(3);
+        let even: Vec<u64> = (0..5000).map(|place| 10 * place + draw() % 10).collect();
+        let steep: Vec<u64> = (0..64).map(|power| 1 << power).collect();
+        let flat: Vec<u64> = steep.iter().rev().map(|number| u64::MAX - number).collect();
+        let disorder: Vec<u64> = core::iter::repeat_with(&mut draw).take(5000).collect();
+        for (numbers, looks_max) in
+            [(&even, 6), (&steep, 3 * 8), (&flat, 3 * 8), (&disorder, 3 * 15)]
+        {
+            for wanted in (0..5000).map(|_| numbers[draw() as usize % numbers.len()]) {
+                let looks = looks(numbers, wanted);
+                assert!(looks <= looks_max, "{looks} looks for {wanted}");
             }
         }
     }
