@@ -340,6 +340,9 @@ fn a_failing_call_drops_nothing_and_the_log_goes_on() {
             Err(TruncateError::Io(_)) => {
                 failures += 1;
                 assert_eq!(log.first_available(), at(9), "{what}");
+                let after = disk.if_rebooted(&Survivors::All);
+                let opened = Log::open_simulated(&after, options()).unwrap();
+                assert_eq!(opened.first_available(), at(9), "{what}, opened again");
             }
             Err(error) => panic!("{what}: {error}"),
         }
@@ -397,21 +400,6 @@ fn a_disk_without_room_is_opened_with_what_a_truncation_has_left() {
     let killed = points.iter().map(SimDisk::restart_process);
     let unstored = killed.filter(|left| goes_on_without_room(left, [at(0), new])).count();
     assert!(unstored > 10, "{unstored}");
-}
-
-#[test]
-fn what_a_truncation_has_left_stays_without_room_as_the_names_of_its_base_may_not_last() {
-    let disk = SimDisk::new(7);
-    let log = Log::open_simulated(&disk, options()).unwrap();
-    append(&log, 0..40);
-    // The sync of the directory fails, and the names cannot be taken away again.
-    let failed = FaultPlan::new(Operation::SyncDirectory, Errno::Io).leaving(Survivors::None);
-    disk.fail(failed.from_then_on());
-    disk.fail(FaultPlan::new(Operation::Remove, Errno::Io).from_then_on());
-    assert!(log.truncate_before(at(24)).is_err());
-    let killed = disk.restart_process();
-    killed.heal();
-    assert!(goes_on_without_room(&killed, [at(0), at(24)]));
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Log {
     }
 
     /// As [`Log::backup`], as `options` say; `progress` is told how far it has come, segment by
-    /// segment.
+    /// segment. It must not back up or truncate this log, which would wait for the backup to end.
     ///
     /// # Errors
     /// [`BackupError`], as for [`Log::backup`].

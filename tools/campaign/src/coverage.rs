@@ -67,6 +67,9 @@ impl Coverage {
                 self.count(Row { table: "repair", name, branch: "" });
             }
         }
+        if report.base_unstored {
+            self.count(Row { table: "repair", name: "no room for the base", branch: "" });
+        }
         if report.clean_close {
             self.count(Row { table: "repair", name: "after a clean close", branch: "" });
         }
@@ -345,6 +348,7 @@ pub const EXPECTED: &[Row] = &[
     row("repair", "after a clean close", ""),
     row("repair", "copy of a base made again", ""),
     row("repair", "files of a truncation removed", ""),
+    row("repair", "no room for the base", ""),
     row("repair", "seal made again", ""),
     row("repair", "unfinished removed", ""),
     row("truncate", "Io", "write"),

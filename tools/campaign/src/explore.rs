@@ -133,6 +133,11 @@ impl Explorer {
         depth: Depth,
     ) -> Result<(), Found> {
         self.tally.states += 1;
+        if depth == Depth::Run && has_leftovers(disk) && self.rng.one_in(self.effort.verify_one_in)
+        {
+            self.without_room(disk, (model, least), options)
+                .map_err(|found| found.within("the disk is full when the log is opened"))?;
+        }
         // A full disk may refuse what follows, which is another story.
         disk.set_capacity(None);
         let seen = match depth {
@@ -179,6 +184,37 @@ impl Explorer {
             disk.crash();
         }
         self.again(&points, model, options, depth)
+    }
+
+    /// What a truncation has left does not keep the log from being opened where there is no room, and is there
+    /// if a power cut takes the base away again.
+    fn without_room(
+        &mut self,
+        disk: &SimDisk,
+        (model, least): (&Model, usize),
+        options: &Options,
+    ) -> Result<(), Found> {
+        let full = disk.restart_process();
+        full.set_capacity(Some(full.used()));
+        let log = match Log::open_simulated(&full, options.clone()) {
+            // A segment had to be prepared.
+            Err(OpenError::Io(error)) if error.is_full() && !error.file().contains(".base") => {
+                return Ok(());
+            }
+            opened => opened.map_err(refused)?,
+        };
+        self.tally.coverage.opened(log.recovery_report());
+        begins(&log, model)?;
+        let count = found(&log, model, least)?;
+        let chosen = sample(&full.in_flight(), &mut self.rng);
+        let cut = full.reboot(&Survivors::Chosen(chosen));
+        drop(log);
+        cut.set_capacity(None);
+        let log = Log::open_simulated(&cut, options.clone()).map_err(refused)?;
+        begins(&log, model)?;
+        // What the first opening has accepted is durable.
+        found(&log, model, count)?;
+        Ok(())
     }
 
     /// The log was opened beside its backup, which held these files before.
@@ -366,6 +402,15 @@ impl Explorer {
 /// sample.
 const IN_RECOVERY_MAX: u64 = 32;
 const IN_RECOVERY_SAMPLED: u64 = 8;
+
+/// Whether there are segments in front of a base.
+fn has_leftovers(disk: &SimDisk) -> bool {
+    let names: Vec<String> = disk.files().into_iter().map(|entry| entry.name).collect();
+    let newest = names.iter().filter(|name| name.ends_with(".base")).max();
+    newest.is_some_and(|newest| {
+        names.iter().any(|name| name.ends_with(".seg") && name.get(..20) < newest.get(..20))
+    })
+}
 
 fn refused(error: OpenError) -> Found {
     Violation::Refused(error.to_string()).into()
