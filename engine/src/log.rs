@@ -203,8 +203,8 @@ impl Log {
     /// Whole segments go, and only those that are durable and have their index, followed by an event that
     /// is durable: so that less may be dropped than was asked for, and never the segment that is written. A
     /// position below what is kept already drops nothing. Appends, reads and subscriptions go on
-    /// meanwhile; what a read has begun with it keeps, and the disk gives the room free when it ends. This
-    /// call waits for a backup that this handle or a clone of it is making.
+    /// meanwhile; what a read has begun with it keeps, and the disk gives the room free when it
+    /// ends. This call waits for a backup that this handle or a clone of it is making.
     ///
     /// | what is asked for below [`Log::first_available`] | the answer |
     /// |---|---|

@@ -304,8 +304,8 @@ fn a_cut_in_a_shared_segment_is_made_when_calls_have_failed_too() {
     assert!(failed > 30, "{failed}");
 }
 
-/// A killed writer's log whose first segment is one file with its backup's, and reads as zeros behind its
-/// header: nothing is left to be cut, and the log goes on right there.
+/// A killed writer's log whose first segment is one file with its backup's, and reads as zeros
+/// behind its header: nothing is left to be cut, and the log goes on right there.
 #[test]
 fn a_shared_segment_in_which_the_log_goes_on_is_copied() {
     let disk = decayed_and_shared();

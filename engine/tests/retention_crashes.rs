@@ -1,5 +1,5 @@
-//! Dropping the front of the log, over every crash and failing call on the way, with wrong copies of what
-//! outlives it, and on a full disk.
+//! Dropping the front of the log, over every crash and failing call on the way, with wrong copies
+//! of what outlives it, and on a full disk.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
 use std::collections::BTreeSet;
@@ -106,8 +106,8 @@ fn a_failing_call_drops_nothing_and_the_log_goes_on() {
     assert!(failures >= 9, "{failures}");
 }
 
-/// Opens what `left` is once the disk is full, goes on, and cuts the power: whichever base that leaves, all
-/// is there that it had. Whether there was no room for the base.
+/// Opens what `left` is once the disk is full, goes on, and cuts the power: whichever base that
+/// leaves, all is there that it had. Whether there was no room for the base.
 fn goes_on_without_room(left: &SimDisk, firsts: [Position; 2]) -> bool {
     left.set_capacity(Some(left.used()));
     let log = Log::open_simulated(left, options()).unwrap();

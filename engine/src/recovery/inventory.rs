@@ -69,7 +69,8 @@ impl Found {
 }
 
 impl Inventory {
-    /// Lists a directory, with the base that the log begins with, and reads every segment's first block.
+    /// Lists a directory, with the base that the log begins with, and reads every segment's first
+    /// block.
     pub(crate) fn take(directory: &Arc<dyn Directory>, access: Access) -> Result<Self, OpenError> {
         let (mut inventory, entries) = Self::list(directory)?;
         let newest = entries.iter().filter_map(|entry| match parse(&entry.name) {
@@ -83,8 +84,8 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// As [`Inventory::take`], for reading and whatever bases there are: none is looked at, and no segment is
-    /// in front of one.
+    /// As [`Inventory::take`], for reading and whatever bases there are: none is looked at, and no
+    /// segment is in front of one.
     pub(crate) fn take_without_base(directory: &Arc<dyn Directory>) -> Result<Self, OpenError> {
         let (mut inventory, entries) = Self::list(directory)?;
         inventory.sort_in(entries, Access::Read)?;

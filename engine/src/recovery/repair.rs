@@ -16,9 +16,9 @@
 //!    stale frame behind it would otherwise stand where new ones go.
 //! 6. Where a truncation has left files, or a copy of the base is wrong or missing, both copies are stored
 //!    again: the directory's sync that gave them their names may have failed.
-//! 7. Files that are of no use are removed, and the directory is synced. What a truncation has left stays
-//!    if there was no room for 6: should a crash take the base's names back, the log begins in front of it,
-//!    and has all that it had there.
+//! 7. Files that are of no use are removed, and the directory is synced. What a truncation has left
+//!    stays if there was no room for 6: should a crash take the base's names back, the log begins
+//!    in front of it, and has all that it had there.
 //!
 //! What is stored again stands there already; before other bytes are stored into a file that a
 //! backup has too, this log gets one of its own ([`super::own`]).
@@ -196,8 +196,8 @@ fn zero(
 
 /// Step 7. Keeps the unused segments that follow the last one in use without a gap and have the
 /// size that is wanted now. The first that follows is kept in any case, to be replaced when the
-/// next segment is prepared: a sealed segment whose successor has no name is damage. Gives them, and the
-/// first number behind them.
+/// next segment is prepared: a sealed segment whose successor has no name is damage. Gives them,
+/// and the first number behind them.
 fn tidy<'a>(
     directory: &Arc<dyn Directory>,
     inventory: &'a Inventory,

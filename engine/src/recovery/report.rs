@@ -43,8 +43,8 @@ pub struct RecoveryReport {
     /// Files that a truncation had left and that were removed, or are ignored, if the log was opened for
     /// reading or there was no room for the base.
     pub dropped_files_found: usize,
-    /// Whether the disk was too full to make copies of the base again. The log is used as it is, and the next
-    /// opening tries it again.
+    /// Whether the disk was too full to make copies of the base again. The log is used as it is,
+    /// and the next opening tries it again.
     pub base_unstored: bool,
     /// Distinct streams.
     pub streams: usize,

@@ -11,7 +11,8 @@ pub(crate) fn options() -> Options {
     Log::options().segment_bytes(8 << 10)
 }
 
-/// Three events to a segment: a stream that goes on, streams of one event, and a checkpoint that rises.
+/// Three events to a segment: a stream that goes on, streams of one event, and a checkpoint that
+/// rises.
 pub(crate) fn append(log: &Log, numbers: Range<u64>) {
     for number in numbers {
         let stream = if number % 3 == 0 { "often".to_owned() } else { format!("s-{number}") };

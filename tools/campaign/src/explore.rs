@@ -186,8 +186,8 @@ impl Explorer {
         self.again(&points, model, options, depth)
     }
 
-    /// What a truncation has left does not keep the log from being opened where there is no room, and is there
-    /// if a power cut takes the base away again.
+    /// What a truncation has left does not keep the log from being opened where there is no room,
+    /// and is there if a power cut takes the base away again.
     fn without_room(
         &mut self,
         disk: &SimDisk,
