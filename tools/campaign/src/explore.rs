@@ -186,15 +186,16 @@ impl Explorer {
         self.again(&points, model, options, depth)
     }
 
-    /// What a truncation has left does not keep the log from being opened where there is no room,
-    /// and is there if a power cut takes the base away again.
+    /// What a truncation has left does not keep the log from being opened where there is no room, nor
+    /// does a power cut behind that.
     fn without_room(
         &mut self,
         disk: &SimDisk,
         (model, least): (&Model, usize),
         options: &Options,
     ) -> Result<(), Found> {
-        let full = disk.restart_process();
+        // A machine of its own: this one goes on below.
+        let full = disk.if_rebooted(&Survivors::All);
         full.set_capacity(Some(full.used()));
         let log = match Log::open_simulated(&full, options.clone()) {
             // A segment had to be prepared.
