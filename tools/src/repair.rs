@@ -11,12 +11,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use quipu::Log;
 use serde::Serialize;
 
 use crate::number::{counted, grouped};
+use crate::open::open_as_it_is;
 use crate::outcome::Outcome;
-use crate::verify::{Report, Tail, verify};
+use crate::verify::{self, Report, Tail};
 use originals::keep;
 
 /// How a log is repaired.
@@ -74,7 +74,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
 /// # Errors
 /// What keeps the log from being judged or opened. Damage is no error; then nothing is changed.
 pub fn repair(directory: &Path, apply: bool) -> anyhow::Result<Repair> {
-    let found = verify(directory)?;
+    let found = verify::watched(directory)?;
     let to_do = to_do(&found);
     let mut repair = Repair { found, to_do, originals: None };
     if apply && !repair.is_damaged() && !repair.to_do.is_empty() {
@@ -122,17 +122,7 @@ fn to_do(found: &Report) -> Vec<String> {
 fn carry_out(directory: &Path, found: &Report) -> anyhow::Result<PathBuf> {
     let originals = keep(directory, found)?;
     let kept_in = originals.display();
-    // A segment of another size would be made ready otherwise.
-    let last = std::fs::read_dir(directory)
-        .with_context(|| format!("cannot list {}", directory.display()))?
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().extension().is_some_and(|kind| kind == "seg"))
-        .max_by_key(std::fs::DirEntry::file_name);
-    let mut options = Log::options().create(false);
-    if let Some(about) = last.and_then(|entry| entry.metadata().ok()) {
-        options = options.segment_bytes(about.len());
-    }
-    let log = options.open(directory).with_context(|| {
+    let log = open_as_it_is(directory).with_context(|| {
         format!("cannot repair {}; the originals are in {kept_in}", directory.display())
     })?;
     let events = log.end().as_u64();

@@ -91,11 +91,7 @@ pub struct Request {
 /// # Errors
 /// What keeps the log from being judged.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
-    let directory = request.log.path();
-    let bar = progress::bytes(Some(directory::bytes(directory)));
-    let report = judge(directory, &bar, is_worth_threads(directory));
-    bar.finish_and_clear();
-    let report = report?;
+    let report = watched(request.log.path())?;
     let mut out = io::stdout().lock();
     if request.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
@@ -113,6 +109,14 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
 /// give the bytes back. Damage is no error, but part of the report.
 pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
     judge(directory, &ProgressBar::hidden(), is_worth_threads(directory))
+}
+
+/// As [`verify`], with a bar for those who watch.
+pub(crate) fn watched(directory: &Path) -> Result<Report, VerifyError> {
+    let bar = progress::bytes("verifying", Some(directory::bytes(directory)));
+    let report = judge(directory, &bar, is_worth_threads(directory));
+    bar.finish_and_clear();
+    report
 }
 
 /// Whether there is more to read than it takes to start threads for it.
