@@ -12,7 +12,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) fn bytes(doing: &'static str, length: Option<u64>) -> ProgressBar {
     match length {
         Some(length) => bar(length, BYTES).with_message(doing),
-        None => bar(0, "{msg} {spinner} {binary_bytes}, {binary_bytes_per_sec}").with_message(doing),
+        None => {
+            bar(0, "{msg} {spinner} {binary_bytes}, {binary_bytes_per_sec}").with_message(doing)
+        }
     }
 }
 
@@ -31,7 +33,8 @@ pub(crate) fn spinner() -> ProgressBar {
     bar(0, "{spinner} {msg}, {elapsed}")
 }
 
-const BYTES: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+const BYTES: &str =
+    "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 
 fn bar(length: u64, template: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {

@@ -156,7 +156,7 @@ fn look(directory: &Directory, bar: &ProgressBar, ahead: bool) -> Result<Report,
     let base = match directory.front()? {
         Front::Whole => None,
         Front::Based(base) => Some(base),
-        Front::Lost { file, error } => return Ok(without_base(directory, file, error)),
+        Front::Lost { file, error, .. } => return Ok(without_base(directory, file, error)),
     };
     let leftovers = segments.len();
     segments.retain(|sequence| base.as_ref().is_none_or(|base| base.first <= *sequence));

@@ -27,9 +27,8 @@ fn log(directory: &Path) {
 
 fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
-    let named = entries.map(|entry| {
-        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
-    });
+    let named = entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()));
     named.collect()
 }
 

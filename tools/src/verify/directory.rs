@@ -40,6 +40,8 @@ pub(crate) enum Front {
     Based(Base),
     /// That much is known, and not what the streams had come to: no copy of the newest base is right.
     Lost {
+        /// The first segment that is kept.
+        first: SegmentSeq,
         /// The first copy.
         file: String,
         /// What is wrong with it.
@@ -191,7 +193,7 @@ impl Directory {
         }
         let Some(first) = newest else { return Ok(Front::Whole) };
         let (mut found, mut wrong, mut unsound) = (None, None, Vec::new());
-        for name in COPIES.map(|copy| format!("{:020}.{copy}", first.as_u64())) {
+        for name in COPIES.map(|copy| Self::base_name(first, copy)) {
             let file = self.path.join(&name);
             match self.base_in(&file, first) {
                 Ok(bytes) => drop(found.get_or_insert((name, bytes))),
@@ -204,10 +206,15 @@ impl Directory {
         }
         Ok(match (found, wrong) {
             (Some((name, bytes)), _) => Front::Based(Base { name, first, bytes, unsound }),
-            (None, Some((file, error))) => Front::Lost { file, error },
+            (None, Some((file, error))) => Front::Lost { first, file, error },
             // Removed since it was listed: a writer has named another one.
             (None, None) => Front::Whole,
         })
+    }
+
+    /// The name of a copy of the base in front of a segment.
+    pub(crate) fn base_name(first: SegmentSeq, copy: &str) -> String {
+        format!("{:020}.{copy}", first.as_u64())
     }
 
     /// The bytes of a copy; `None`: it is not there.
@@ -278,7 +285,7 @@ impl Directory {
 }
 
 /// How many bytes the segments in a directory have; 0 where that cannot be told.
-pub(super) fn bytes(directory: &Path) -> u64 {
+pub(crate) fn bytes(directory: &Path) -> u64 {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let segments =
         entries.filter(|entry| sequence_of(&entry.file_name().to_string_lossy()).is_some());
@@ -359,7 +366,7 @@ fn is_unfinished(name: &str) -> bool {
 }
 
 /// How the copies of a base end.
-const COPIES: [&str; 2] = ["base", "base2"];
+pub(crate) const COPIES: [&str; 2] = ["base", "base2"];
 
 /// The number of the segment that a base, by its file's name, is in front of.
 fn base_of(name: &str) -> Option<SegmentSeq> {
