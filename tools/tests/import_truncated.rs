@@ -115,9 +115,8 @@ fn what_cannot_be_told_is_refused_and_can_be_asked_for() {
     let other = batches(0..LINES).replace(r#""type":"T""#, r#""type":"U""#);
     is_refused(&import(directory, &other), directory, events, "not found in what is kept");
     // A part of one line's events would be in front, the others behind.
-    let all_at_once = format!(
-        r#"{{"events":[{{"stream":"all","type":"T","data":0}},{{"stream":"new","type":"T","data":0}}]}}"#
-    );
+    let one = r#"{"events":[{"stream":"all","type":"T","data":0},"#;
+    let all_at_once = format!("{one}{}", r#"{"stream":"new","type":"T","data":0}]}"#);
     is_refused(&import(directory, &all_at_once), directory, events, "only a part");
     let again =
         quipu_with(&["import", "-", "--again", "--dir", text(directory)], &line("one-0", 7));

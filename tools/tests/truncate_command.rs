@@ -77,6 +77,14 @@ fn the_front_is_dropped_only_when_it_is_said_and_every_command_knows_it() {
     assert_eq!(read[0]["position"], first);
     let refused = quipu(&["read", "--dir", text(directory), "--from", "0"]);
     assert!(refused.code == 1 && refused.err.contains("dropped"), "{}", refused.err);
+    let of_stream = json_lines(&fine(&["read", text(directory), "--stream", "s-7", "--json"]));
+    assert!(of_stream.iter().all(|event| event["position"].as_u64() >= Some(first)));
+    assert_eq!(of_stream.last().unwrap()["version"], 2);
+    for arguments in [&["-n", "1000"][..], &["-n", "1000", "--stream", "s-7"]] {
+        let tail = fine(&[&["tail", text(directory), "--json"], arguments].concat());
+        let wanted = if arguments.len() > 2 { of_stream.len() } else { read.len() };
+        assert_eq!(json_lines(&tail).len(), wanted, "{arguments:?}");
+    }
     assert_eq!(json_lines(&fine(&["streams", text(directory), "--json"])).len(), 50);
     fine(&["inspect", text(directory)]);
     assert!(fine(&["repair", text(directory)]).contains("nothing to repair"));

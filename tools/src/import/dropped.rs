@@ -1,12 +1,13 @@
 //! How much of each stream has been dropped from the front of a log, beside the lines of a file.
 //!
-//! Owns: [`Dropped`], [`Place`]. Calls the engine's reads. Its memory grows with the streams of the lines
+//! Owns: [`Dropped`], [`Place`]. May call: kept, line. Its memory grows with the streams of the lines
 //! that were in the front.
 
 use std::collections::HashMap;
 
-use quipu::{Log, ReadError, Version};
+use quipu::{Log, ReadError};
 
+use crate::kept::first_kept;
 use crate::line::Line;
 
 /// Counts the lines' events, stream by stream, against what was dropped.
@@ -47,7 +48,7 @@ impl<'a> Dropped<'a> {
         for event in &line.events {
             let name: &str = &event.stream;
             if !self.streams.contains_key(name) {
-                let stream = Stream { dropped: self.dropped_of(name)?, met: 0 };
+                let stream = Stream { dropped: first_kept(self.log, name)?, met: 0 };
                 self.streams.insert(name.to_owned(), stream);
             }
             match self.streams.get_mut(name) {
@@ -69,21 +70,5 @@ impl<'a> Dropped<'a> {
     pub(super) fn not_accounted_for(&self) -> Option<&str> {
         let mut short = self.streams.iter().filter(|(_, stream)| stream.met < stream.dropped);
         short.next().map(|(name, _)| &**name)
-    }
-
-    /// How many events of a stream were dropped: those in front of a version, which is searched for.
-    fn dropped_of(&self, stream: &str) -> Result<u64, ReadError> {
-        let Some(last) = self.log.stream_version(stream) else { return Ok(0) };
-        let (mut first, mut end) = (0, last.as_u64() + 1);
-        while first < end {
-            let middle = first + (end - first) / 2;
-            let version = Version::new(middle);
-            match self.log.read_stream(stream, version..=version).into_iter().next() {
-                Some(Err(ReadError::Truncated { .. })) => first = middle + 1,
-                Some(Err(error)) => return Err(error),
-                _ => end = middle,
-            }
-        }
-        Ok(first)
     }
 }

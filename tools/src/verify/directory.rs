@@ -146,6 +146,11 @@ impl Directory {
         Self { path: path.to_owned() }
     }
 
+    /// The path of a file of this name.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
     pub(crate) fn display(&self) -> String {
         self.path.display().to_string()
     }
@@ -350,6 +355,14 @@ pub(crate) fn wrong_magic(header: &HeaderState) -> Option<SegmentHeaderError> {
     (!half_written).then_some(*error)
 }
 
+/// The name of the index of a sealed segment.
+pub(super) fn index_name(sequence: SegmentSeq) -> String {
+    format!("{:020}.idx", sequence.as_u64())
+}
+
+/// The name of the table of the streams.
+pub(super) const STREAM_TABLE: &str = "streams.ckpt";
+
 /// The name of a segment's file.
 pub(crate) fn segment_name(sequence: SegmentSeq) -> String {
     format!("{:020}.seg", sequence.as_u64())
@@ -360,7 +373,7 @@ pub(crate) fn segment_name(sequence: SegmentSeq) -> String {
 fn is_unfinished(name: &str) -> bool {
     let Some(finished) = name.strip_suffix(".tmp") else { return false };
     let index = finished.strip_suffix(".idx").map(|digits| format!("{digits}.seg"));
-    finished == "streams.ckpt"
+    finished == STREAM_TABLE
         || base_of(finished).is_some()
         || sequence_of(index.as_deref().unwrap_or(finished)).is_some()
 }
