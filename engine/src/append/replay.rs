@@ -4,11 +4,12 @@
 //! whose preconditions have failed.
 //!
 //! A precondition that places events (`NoStream`, `Exact`, `LastPosition` on a stream that the
-//! batch writes) says where the stream's first event of this batch would have gone. If a batch is
-//! stored there whose events are, by id, stream and order, exactly the ones submitted, and that has set
-//! exactly their checkpoints, this is it. So does a query that was to match nothing: in front of the
-//! first event that it matches nothing does, so that the batch may have gone there, and no further. So
-//! does a checkpoint that is just what it was to be set to: some batch has set it, and that is known.
+//! batch writes) says where the stream's first event of this batch would have gone. So does a
+//! checkpoint that is just what it was to be set to: some batch has set it, and that is known. Where
+//! neither says it, a query that was to match nothing does: in front of the first event that it matches
+//! the batch may have gone, and no further, so that it is looked for there. If the batch stored at that
+//! place has, by id, stream and order, exactly the events submitted, and has set exactly their
+//! checkpoints, this is it.
 //! No cache is involved: what is recognised today is recognised after any number of restarts.
 
 use quipu_format::{
@@ -53,9 +54,11 @@ pub(crate) fn find(
         let table = batch.streams();
         let placing = |precondition: &&Precondition| is_written(&table, &precondition.stream);
         let of_streams = preconditions.iter().filter(placing).filter_map(|one| place(index, one));
-        let of_queries = matched.iter().copied().map(Some);
-        let mut places = of_streams.chain(of_queries).chain(set_by.iter().copied());
-        let first = places.next()??;
+        let mut places = of_streams.chain(set_by.iter().copied());
+        let first = match places.next() {
+            Some(place) => place?,
+            None => matched.iter().copied().min()?,
+        };
         // Every stream that is placed must be placed in the same frame, which is checked below by
         // comparing whole batches; one that is not there at all settles it now.
         if places.any(|place| place.is_none()) {

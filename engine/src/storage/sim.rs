@@ -237,8 +237,8 @@ impl SimDisk {
     }
 
     /// A process beside the one that writes, for readers that follow it: it lives until the machine
-    /// goes down, whatever becomes of the other. Its calls are told to no observer and fail by no
-    /// plan. It must not write.
+    /// goes down, whatever becomes of the other. Its calls are told to no observer, and fail by plans
+    /// that were added to it and by no others. It must not write.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -274,12 +274,18 @@ impl SimDisk {
 
     /// Adds a plan for calls to fail. With several that fit a call, the first added is taken.
     pub fn fail(&self, plan: FaultPlan) {
-        self.state.lock().faults.push(plan);
+        self.state.lock().faults(self.process).push(plan);
     }
 
     /// Drops every fault plan.
     pub fn heal(&self) {
-        self.state.lock().faults.clear();
+        self.state.lock().faults(self.process).clear();
+    }
+
+    /// How many fault plans wait for their call: one that fails a call once has gone with it.
+    #[must_use]
+    pub fn faults_left(&self) -> usize {
+        self.state.lock().faults(self.process).len()
     }
 
     /// How many bytes fit, in pages of 4 KiB; `None` (as at first) for no limit.

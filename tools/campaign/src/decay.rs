@@ -14,7 +14,7 @@
 //! That is what opening tells that reads everything. Opening that passes over segments by their
 //! indexes may find less; then reading tells it, and never gives anything wrong.
 
-use quipu::sim::{PAGE_BYTES, SimDisk, Survivors};
+use quipu::sim::{Decay, PAGE_BYTES, SimDisk, Survivors};
 use quipu::{Fault, Log, OpenError, Options, Proof};
 use quipu_format::{ByteOffset, Salt, SegmentHeader, SegmentHeaderError, find_evidence, layout};
 
@@ -124,6 +124,9 @@ fn segments_of(image: &Image) -> impl Iterator<Item = (&String, &Vec<u8>)> {
     image.files().iter().filter(move |(name, _)| is_part(name))
 }
 
+/// No header of a segment and no base is shorter.
+const BASE_BYTES: u64 = 64;
+
 /// What cannot be told.
 const OLD_STATE: Row =
     Row { table: "decay", name: "an old state of the log's end is put back", branch: "" };
@@ -200,6 +203,11 @@ impl<'a> AtRest<'a> {
 
     /// Draws what happens to it: one thing, or two.
     pub fn draw(&self, draw: &mut impl Draw) -> Vec<Defect> {
+        if draw.one_in(6)
+            && let Some(defects) = self.draw_at_base(draw)
+        {
+            return defects;
+        }
         let count = if draw.one_in(4) { 2 } else { 1 };
         let older = |file: &str, offset| self.disk.older_versions(file, offset);
         let drawn = (0..count).map(|_| Defect::draw(draw, (&self.image, &self.items), older));
@@ -211,6 +219,22 @@ impl<'a> AtRest<'a> {
         // What is stored to can be read again: so this comes last.
         defects.sort_by_key(|defect| defect.unreadable().is_some());
         defects
+    }
+
+    /// Draws what happens to the two copies of the base, both of them, or to the header behind: few of the
+    /// defects that are drawn anywhere come there.
+    fn draw_at_base(&self, draw: &mut impl Draw) -> Option<Vec<Defect>> {
+        let (first, _) = self.image.base()?;
+        let newest = self.image.bases().filter(|(number, _)| *number == first);
+        let mut names: Vec<String> = newest.map(|(_, name)| name.to_owned()).collect();
+        if !draw.one_in(4) {
+            names = vec![self.items.first()?.file.clone()];
+        }
+        let flipped = |file: String| {
+            let decay = Decay::FlipBit { offset: draw.below(BASE_BYTES), bit: draw.below(8) as u8 };
+            Defect::Decay { file, decay }
+        };
+        Some(names.into_iter().map(flipped).collect())
     }
 
     /// Lets it happen, opens the log, and compares. A decay that changes nothing is no case.
@@ -324,9 +348,10 @@ impl<'a> AtRest<'a> {
             return self.compare_without_base(disk, tally);
         }
         let expected = expectation((&self.image, &self.items), &after, self.model);
-        // Every byte of every segment is read, and what cannot be read is no end of a log.
+        // Every byte of every segment is read, and what cannot be read is no end of a log. Segments in
+        // front of the log are removed without.
         let mut unreadable = defects.iter().filter_map(|defect| defect.unreadable());
-        let is_segment = |file| sequence_of(file).is_some() && after.files().contains_key(file);
+        let is_segment = |file| segments_of(&after).any(|(name, _)| name == file);
         let is_unreadable = unreadable.any(|(file, _)| is_segment(file));
         if expected.is_old_state && !is_unreadable {
             tally.coverage.count(OLD_STATE);

@@ -30,14 +30,44 @@ impl Script {
 
 impl Life {
     fn draw(draw: &mut impl Draw, mishaps: bool) -> Self {
-        let steps = draw.between(0, STEPS_MAX);
+        let count = draw.between(0, STEPS_MAX);
         let fails = mishaps && !draw.one_in(4);
-        Self {
+        let mut life = Self {
             segment_pages: *draw.choose(&[2, 2, 2, 3, 4]),
             mishaps: (0..u64::from(fails)).map(|_| Mishap::draw(draw)).collect(),
-            steps: (0..steps).map(|_| Step::draw(draw, mishaps)).collect(),
+            steps: (0..count).map(|_| Step::draw(draw, mishaps)).collect(),
             end: *draw.choose(&[End::Close, End::Kill, End::PowerCut, End::PowerCut]),
+        };
+        if draw.one_in(5) {
+            life.drop_front(draw, fails);
         }
+        life
+    }
+
+    /// Begins with what fills segments, and drops them: few truncations find any otherwise.
+    fn drop_front(&mut self, draw: &mut impl Draw, fails: bool) {
+        self.segment_pages = 2;
+        if draw.one_in(2) {
+            self.steps.clear();
+        }
+        if fails && !draw.one_in(3) {
+            let (operation, most) = *draw.choose(&[
+                (Operation::Write, 8),
+                (Operation::Write, 8),
+                (Operation::Write, 8),
+                (Operation::Sync, 13),
+                (Operation::Sync, 13),
+                (Operation::Sync, 13),
+                (Operation::SyncDirectory, 10),
+                (Operation::Create, 10),
+            ]);
+            let (nth, for_good) = (draw.between(2, most), draw.one_in(3));
+            let error = Errno::Io;
+            self.mishaps = vec![Mishap::Failure { operation, error, nth, for_good, stored: None }];
+        }
+        let full = (0..draw.between(2, 5)).map(|_| Step::Append(Draft::large()));
+        let drop = [Step::Truncate(draw.below(3) as u8)];
+        self.steps = full.chain(drop).chain(self.steps.drain(..)).collect();
     }
 }
 
@@ -109,8 +139,7 @@ impl Step {
 impl Part {
     fn draw(draw: &mut impl Draw) -> Self {
         match draw.below(12) {
-            // No repeated batches yet: of one that is repeated behind what its query matches in the
-            // same group it is not settled whether it must be recognised.
+            0 | 1 => Self::Again(draw.below(4) as u8),
             2 => Self::New(Draft::check(draw)),
             3 => Self::New(Draft::checkpoints(draw)),
             _ => Self::New(Draft::draw(draw)),
@@ -127,7 +156,9 @@ impl Draft {
         let mut expectations: Vec<(u8, Expectation)> = Vec::new();
         if idempotent {
             // So that it tells where the batch goes.
-            expectations.push((first, Expectation::Right));
+            let right =
+                if draw.one_in(3) { Expectation::RightPosition } else { Expectation::Right };
+            expectations.push((first, right));
         } else {
             for _ in 0..draw.below(3) {
                 let stream = if draw.one_in(2) { first } else { draw_stream(draw) };

@@ -169,12 +169,17 @@ fn scripts() -> Vec<Script> {
     // A backup, and one more when two segments are full: the first is linked, the second copied.
     let steps =
         vec![batch(1, 1900), backup(), batch(1, 1900), batch(1, 1900), backup(), buffered(1, 9)];
-    let backed_up = Script {
+    let backed_up = vec![life(steps, End::Kill)];
+    // Without its front, and with one frame behind it: nothing but the base says that there was more.
+    let steps = vec![batch(1, 1900), batch(1, 1900), batch(1, 1900), batch(1, 1900), drop_front()];
+    let truncated = vec![life(steps, End::Kill)];
+    let in_the_usual_way = |lives| Script {
         disk_seed: 1,
         mode: StoreMode::default(),
         preparation: Preparation::Populate,
-        lives: vec![life(steps, End::Kill)],
+        lives,
     };
+    let others = [backed_up, truncated].map(in_the_usual_way);
     let with = |(mode, preparation): (StoreMode, Preparation)| {
         lives.iter().map(move |lives| Script {
             disk_seed: 1,
@@ -183,7 +188,7 @@ fn scripts() -> Vec<Script> {
             lives: lives.clone(),
         })
     };
-    modes.into_iter().flat_map(with).chain([backed_up]).collect()
+    modes.into_iter().flat_map(with).chain(others).collect()
 }
 
 fn life(steps: Vec<Step>, end: End) -> Life {
@@ -192,6 +197,10 @@ fn life(steps: Vec<Step>, end: End) -> Life {
 
 fn backup() -> Step {
     Step::Backup { copies: false }
+}
+
+fn drop_front() -> Step {
+    Step::Truncate(0)
 }
 
 fn batch(events: u8, payload_bytes: u16) -> Step {

@@ -77,10 +77,14 @@ impl Failed {
         self.streams.is_empty() && self.queries.is_empty() && self.checkpoints.is_empty()
     }
 
-    /// Whether it tells where a batch that repeats itself is: checkpoints that have gone on do not.
-    fn tells_place(&self) -> bool {
+    /// Whether it tells that a batch which repeats itself is at `original`: its streams say where it
+    /// went, or a checkpoint that is just what it sets, or else the first event that any query matches.
+    fn tells_place(&self, submission: &Submission, original: &Placed) -> bool {
         let is_same = |refused: &RefusedCheckpoint| refused.given == refused.actual;
-        !self.streams.is_empty() || !self.queries.is_empty() || self.checkpoints.iter().any(is_same)
+        let first = self.queries.iter().map(|failed| failed.position.as_u64()).min();
+        submission.places_itself()
+            || self.checkpoints.iter().any(is_same)
+            || first.is_some_and(|first| (original.first..original.end()).contains(&first))
     }
 
     fn is_what_is_told_by(&self, error: &AppendError) -> bool {
@@ -124,6 +128,15 @@ impl Submission {
     #[must_use]
     pub fn is_stored(&self) -> bool {
         !self.events.is_empty() || !self.checkpoints.is_empty()
+    }
+
+    /// Whether it expects of a stream that it writes to end at a place of its own.
+    fn places_itself(&self) -> bool {
+        use ExpectedVersion::{Exact, LastPosition, NoStream};
+        let writes = |stream| self.events.iter().any(|event| event.stream == stream);
+        self.expectations.iter().any(|(stream, expected)| {
+            writes(*stream) && matches!(expected, NoStream | Exact(_) | LastPosition(_))
+        })
     }
 
     /// The batch for the log.
@@ -308,8 +321,9 @@ impl Model {
                 check(failed.is_what_is_told_by(told), || {
                     format!("told {told:?} failed, in truth {failed:?}")
                 })?;
-                let there = submission.idempotent && self.find(submission).is_some();
-                check(!there || !failed.tells_place(), || {
+                let there = submission.idempotent.then(|| self.find(submission)).flatten();
+                let original = there.and_then(|place| self.history.get(place));
+                check(!original.is_some_and(|it| failed.tells_place(submission, it)), || {
                     "a repeated batch was refused".to_owned()
                 })?;
                 self.judged(submission);

@@ -111,6 +111,23 @@ impl Readers {
         Ok(())
     }
 
+    /// The front was dropped, below one who has not read it: `from` is where that one stands.
+    ///
+    /// # Errors
+    /// What it is not told, or not given behind that.
+    pub fn left_behind(
+        writer: &Log,
+        subscription: &mut Subscription,
+        from: Position,
+        told: (&Model, &mut Coverage),
+    ) -> Result<(), Violation> {
+        let given = deliver(writer, subscription, from, told)?;
+        match given == writer.end() {
+            true => Ok(()),
+            false => Err(wrong(format!("left behind, and given up to {given}"))),
+        }
+    }
+
     /// The writer has ended. `machine_up`: the power is still on.
     ///
     /// # Errors

@@ -337,6 +337,7 @@ impl<'a> Runner<'a> {
             let what = format!("{planned:?} of {position}, durable up to {durable}");
             return Err(Violation::Answer(what).into());
         }
+        let mut laggard = log.subscribe(before).start();
         let answer = log.truncate_before(Position::new(position));
         let on_its_way = match planned.segments {
             0 => self.model.clone(),
@@ -365,7 +366,8 @@ impl<'a> Runner<'a> {
             Err(TruncateError::Io(_)) => self.model = on_its_way,
             Err(_) => {}
         }
-        Ok(())
+        let told = (&self.model, &mut self.explorer.tally.coverage);
+        Ok(Readers::left_behind(log, &mut laggard, before, told)?)
     }
 
     fn append_together(

@@ -217,8 +217,9 @@ fn usual(script: &Script) -> BTreeSet<Row> {
 /// What callers have been told, but for what follows from it.
 fn told(coverage: &Coverage) -> BTreeSet<Row> {
     let rows = coverage.rows().map(|(row, _)| row);
-    let is_told = |row: &Row| ["append", "backup", "open"].contains(&row.table);
-    let is_answer = |row: &Row| row.table != "backup" || row.name.starts_with(char::is_uppercase);
+    let is_told = |row: &Row| ["append", "backup", "open", "truncate"].contains(&row.table);
+    // Others say what was done, and how.
+    let is_answer = |row: &Row| row.name.starts_with(char::is_uppercase);
     rows.filter(|row| is_told(row) && is_answer(row) && row.name != "Poisoned").collect()
 }
 

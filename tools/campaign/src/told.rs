@@ -154,6 +154,10 @@ impl Told {
         check(self.may_fail || !self.is_shut, || {
             format!("no call has failed, and one is told: {error:?}")
         })?;
+        let is_not_judged = !is_gone && matches!(error, Some(AppendError::NotJudged(_)));
+        check(self.may_fail || !is_not_judged, || {
+            format!("nothing keeps a query from being judged, and one is told: {error:?}")
+        })?;
         let (synced, end) = (log.synced_end(), log.end());
         check(synced <= end, || format!("durable up to {synced}, and readers see {end}"))
     }

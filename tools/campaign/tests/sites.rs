@@ -19,7 +19,7 @@ fn every_place_that_calls_the_disk_fails_in_every_way_and_no_promise_is_broken()
     let is_met = |(file, first, last): &&(String, u32, u32)| {
         // In a tail call, which leaves no frame: its callers are met.
         let is_tail = file == "segment/writer.rs";
-        // Of a reader in a process of its own, which changes nothing and is not failed here.
+        // Of a reader in a process of its own: `engine/tests/failing_reader.rs` fails each of its calls.
         let is_reader = file.starts_with("follow/");
         // A seal that is not there: in backups by readers, which are not failed here.
         let is_seal = file == "backup/bring.rs" && is_within("fn seal(", file, *first);

@@ -45,12 +45,13 @@ impl SimFile {
 
     /// For calls that leave something behind when they fail.
     fn begin_traced(&self, state: &mut State, operation: Operation) -> io::Result<Option<Fault>> {
-        state.enter(self.disk.process, operation)?;
-        if state.faults.is_empty() || self.disk.process >= BYSTANDERS {
+        let process = self.disk.process;
+        state.enter(process, operation)?;
+        if state.faults(process).is_empty() {
             return Ok(None);
         }
         let name = state.file(self.id)?.0.name.clone();
-        Ok(state.strike(operation, &name))
+        Ok(state.strike(process, operation, &name))
     }
 
     fn check_writable(&self) -> io::Result<()> {
@@ -223,7 +224,7 @@ impl File for SimFile {
             false => None,
             true => {
                 let name = inode.name.clone();
-                state.strike(Operation::Append, &name)
+                state.strike(self.disk.process, Operation::Append, &name)
             }
         };
         self.store(&mut state, to.written(), parts, fault)?;

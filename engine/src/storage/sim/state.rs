@@ -41,7 +41,9 @@ pub(super) struct State {
     pub(super) capacity: Option<u64>,
     /// Whether what pages held at earlier syncs is kept.
     keeps_history: bool,
-    pub(super) faults: Vec<FaultPlan>,
+    faults: Vec<FaultPlan>,
+    /// Those for calls of bystanders.
+    faults_beside: Vec<FaultPlan>,
     pub(super) names: Names,
     files: BTreeMap<FileId, SimInode>,
     next_id: FileId,
@@ -100,6 +102,7 @@ impl State {
             capacity: None,
             keeps_history: false,
             faults: Vec::new(),
+            faults_beside: Vec::new(),
             names: Names::default(),
             files: BTreeMap::new(),
             next_id: 0,
@@ -151,12 +154,23 @@ impl State {
         !self.is_down && (process == self.process || process >= BYSTANDERS)
     }
 
+    /// The plans for calls of a process.
+    pub(super) fn faults(&mut self, process: u32) -> &mut Vec<FaultPlan> {
+        if process >= BYSTANDERS { &mut self.faults_beside } else { &mut self.faults }
+    }
+
     /// The failure that is planned for this call, if any.
-    pub(super) fn strike(&mut self, operation: Operation, file: &str) -> Option<Fault> {
-        if self.faults.is_empty() {
+    pub(super) fn strike(
+        &mut self,
+        process: u32,
+        operation: Operation,
+        file: &str,
+    ) -> Option<Fault> {
+        let faults = self.faults(process);
+        if faults.is_empty() {
             return None;
         }
-        FaultPlan::strike(&mut self.faults, operation, file)
+        FaultPlan::strike(faults, operation, file)
     }
 
     /// [`State::enter`] and [`State::strike`] in one, for calls that fail without a trace.
@@ -167,10 +181,7 @@ impl State {
         file: &str,
     ) -> io::Result<()> {
         self.enter(process, operation)?;
-        if process >= BYSTANDERS {
-            return Ok(());
-        }
-        self.strike(operation, file).map_or(Ok(()), |fault| Err(fault.error))
+        self.strike(process, operation, file).map_or(Ok(()), |fault| Err(fault.error))
     }
 
     pub(super) fn add(&mut self, mut inode: SimInode) -> FileId {
@@ -229,7 +240,7 @@ impl State {
     }
 
     pub(super) fn sync_names(&mut self, folder: &str) -> io::Result<()> {
-        match self.strike(Operation::SyncDirectory, folder) {
+        match self.strike(self.process, Operation::SyncDirectory, folder) {
             None => self.names.sync(folder),
             Some(fault) => {
                 self.names.fail_sync(folder, &mut Chooser::new(&fault.survivors, &mut self.rng));
@@ -270,6 +281,7 @@ impl State {
             capacity: self.capacity,
             keeps_history: self.keeps_history,
             faults: Vec::new(),
+            faults_beside: Vec::new(),
             names: self.names.clone(),
             files: self.files.iter().map(copy).collect(),
             next_id: self.next_id,
