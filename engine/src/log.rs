@@ -32,7 +32,7 @@ use crate::read::range::half_open;
 use crate::read::snapshot::Snapshot;
 use crate::read::stream::ReadStream;
 use crate::recovery::report::RecoveryReport;
-use crate::retention::{Retention, Truncation};
+use crate::retention::{self, Retention, Truncation};
 use crate::segment::set::{self, SegmentSet};
 use crate::segment::writer::frame_bytes_max;
 use crate::stats::{Counters, Stats};
@@ -238,13 +238,39 @@ impl Log {
         self.shared.retention.as_ref().ok_or(TruncateError::ReadOnly)?.truncate_before(position)
     }
 
-    /// What [`Log::truncate_before`] would drop now.
+    /// What [`Log::truncate_before`] would drop now; of a log that is open for reading only, what it would
+    /// drop if the log were opened for writing now. Changes nothing.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = quipu::Log::options().segment_bytes(8 << 10).open(dir.path())?;
+    /// use quipu::{Batch, Event, Log, Position};
+    /// for _ in 0..20 {
+    ///     log.append(Batch::new().event("order-1", Event::new("Noted", vec![7; 1000])))?;
+    /// }
+    /// log.close()?;
+    /// let planned = Log::open_read_only(dir.path())?.would_truncate_before(Position::new(10))?;
+    /// assert_eq!(Log::open(dir.path())?.truncate_before(Position::new(10))?, planned);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`TruncateError::ReadOnly`].
+    /// [`TruncateError::Damaged`]: the log is open for reading only, because it cannot be opened for
+    /// writing.
     pub fn would_truncate_before(&self, position: Position) -> Result<Truncation, TruncateError> {
-        let retention = self.shared.retention.as_ref().ok_or(TruncateError::ReadOnly)?;
-        Ok(retention.plan(position))
+        self.look();
+        let Shared { segments, watermarks, retention, report, .. } = &*self.shared;
+        if let Some(damage) = &report.damage {
+            return Err(TruncateError::Damaged(Box::new(damage.clone())));
+        }
+        let durable = match retention {
+            Some(_) => watermarks.synced().min(watermarks.published()),
+            // An opening for writing makes all durable that it shows.
+            None => watermarks.published(),
+        };
+        Ok(retention::plan(segments, position, durable))
     }
 
     /// The version of a stream, which is that of its last event; `None`: it never had any.

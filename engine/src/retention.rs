@@ -1,6 +1,6 @@
 //! Dropping the front of the log.
 //!
-//! Owns: [`Retention`], [`Truncation`]. May call: segment, index, the watermarks, storage. Runs on the
+//! Owns: [`Retention`], [`Truncation`], [`plan`]. May call: segment, index, the watermarks, storage. Runs on the
 //! caller's thread; the writer is kept from nothing but the list of segments, for a moment.
 //!
 //! What must outlive the events: every stream's version and last position, and the named checkpoints. They
@@ -86,12 +86,6 @@ impl Retention {
         self.front.lock()
     }
 
-    /// What would be dropped.
-    pub(crate) fn plan(&self, position: Position) -> Truncation {
-        let segments = self.segments.snapshot();
-        self.droppable(&segments, position).0
-    }
-
     /// Drops all segments whose events are below `position`, as far as they can be dropped.
     pub(crate) fn truncate_before(&self, position: Position) -> Result<Truncation, TruncateError> {
         let _front = self.hold();
@@ -101,7 +95,9 @@ impl Retention {
         }
         self.latch.check().map_err(TruncateError::Poisoned)?;
         let segments = self.segments.snapshot();
-        let (truncation, first) = self.droppable(&segments, position);
+        // An event behind the base of a segment is durable: then so are its header, and all in front.
+        let durable = self.watermarks.synced().min(self.watermarks.published());
+        let (truncation, first) = droppable(&segments, position, durable);
         let Some(first) = first else { return Ok(truncation) };
         let dropped = segments.get(..truncation.segments).unwrap_or_default();
         let base = self.build(dropped, first)?;
@@ -110,34 +106,6 @@ impl Retention {
         let Truncation { segments, first_available, .. } = truncation;
         tracing::info!(segments, %first_available, "dropped");
         Ok(Truncation { files_left: self.remove(dropped), ..truncation })
-    }
-
-    /// What may be dropped, and the segment that is the first then; `None`: nothing.
-    fn droppable<'a>(
-        &self,
-        segments: &'a [Arc<Segment>],
-        position: Position,
-    ) -> (Truncation, Option<&'a Arc<Segment>>) {
-        // An event behind the base of a segment is durable: then so are its header, and all in front.
-        let durable = self.watermarks.synced().min(self.watermarks.published());
-        // The writer looks for events of a segment without an index in memory.
-        let indexed = segments.iter().take_while(|segment| segment.attached().is_some()).count();
-        let may_be_first = |segment: &Arc<Segment>| {
-            segment.base_position() <= position && segment.base_position() < durable
-        };
-        let count = segments.iter().take(indexed + 1).rposition(may_be_first).unwrap_or(0);
-        let first = segments.get(count).filter(|_| count > 0);
-        let start = set::start(segments);
-        let first_available = first.map_or(start, |first| first.base_position());
-        let lengths = segments.iter().take(count).map(|segment| segment.region().capacity());
-        let truncation = Truncation {
-            segments: count,
-            events: first_available.as_u64() - start.as_u64(),
-            bytes: lengths.sum(),
-            first_available,
-            files_left: 0,
-        };
-        (truncation, first)
     }
 
     /// The base in front of `first`.
@@ -240,6 +208,38 @@ const MERGED_MAX: usize = 16;
 
 /// Whoever drops something has segments to drop.
 const NO_SEGMENTS: SidecarError = SidecarError::Field { field: "segments", found: 0 };
+
+/// What would be dropped of a log that is durable up to `durable`. Changes nothing.
+pub(crate) fn plan(segments: &SegmentSet, position: Position, durable: Position) -> Truncation {
+    droppable(&segments.snapshot(), position, durable).0
+}
+
+/// What may be dropped, and the segment that is the first then; `None`: nothing. `durable`: all events
+/// below it are.
+fn droppable(
+    segments: &[Arc<Segment>],
+    position: Position,
+    durable: Position,
+) -> (Truncation, Option<&Arc<Segment>>) {
+    // The writer looks for events of a segment without an index in memory.
+    let indexed = segments.iter().take_while(|segment| segment.attached().is_some()).count();
+    let may_be_first = |segment: &Arc<Segment>| {
+        segment.base_position() <= position && segment.base_position() < durable
+    };
+    let count = segments.iter().take(indexed + 1).rposition(may_be_first).unwrap_or(0);
+    let first = segments.get(count).filter(|_| count > 0);
+    let start = set::start(segments);
+    let first_available = first.map_or(start, |first| first.base_position());
+    let lengths = segments.iter().take(count).map(|segment| segment.region().capacity());
+    let truncation = Truncation {
+        segments: count,
+        events: first_available.as_u64() - start.as_u64(),
+        bytes: lengths.sum(),
+        first_available,
+        files_left: 0,
+    };
+    (truncation, first)
+}
 
 /// All streams and checkpoints in front of `first`, and the seal that it follows.
 fn merged(

@@ -8,12 +8,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 use quipu::{BackupError, BackupOptions, BackupProgress, BackupReport, Log};
 use serde::Serialize;
 
 use crate::number::{counted, grouped};
 use crate::outcome::{Misuse, Outcome};
+use crate::progress;
 
 /// What is to be backed up, and where to.
 #[derive(Debug, Clone, clap::Args)]
@@ -90,12 +90,7 @@ pub(crate) fn watched(
     to: &Path,
     options: &BackupOptions,
 ) -> Result<BackupReport, BackupError> {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) =
-        ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {eta} left")
-    {
-        bar.set_style(style);
-    }
+    let bar = progress::bytes("copying", Some(0));
     let report = log.backup_with(to, options, |progress| {
         let BackupProgress { bytes_done, bytes_all, .. } = progress;
         bar.set_length(bytes_all);

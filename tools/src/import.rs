@@ -2,8 +2,10 @@
 //!
 //! Lines go in whole, in order, and without a hole: the first line that is refused ends the import,
 //! and all before it is durable. An import that was interrupted is said again and goes on where it
-//! stopped: lines that are in the log already are skipped.
+//! stopped: lines that are in the log already are skipped. Where the front of the log has been dropped,
+//! and with it lines, see `resume`.
 
+mod dropped;
 mod resume;
 mod submitter;
 
@@ -21,7 +23,7 @@ use crate::number::{counted, grouped};
 use crate::open::open_for_writing;
 use crate::outcome::Outcome;
 use crate::progress;
-use resume::Resume;
+use resume::{Resume, ResumeError};
 use submitter::Submitter;
 
 /// What is to be imported.
@@ -61,7 +63,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let Input { name, reader, length } = Input::open(&request.file)?;
     let log = open_for_writing(&request.directory, request.segment_bytes)?;
     let resume = if request.again { Resume::nowhere() } else { Resume::of(&log) };
-    let bar = progress::bytes(length);
+    let bar = progress::bytes("importing", length);
     let mut import = Import { name, skipped: 0, resume, submitter: Submitter::new(&log) };
     let ended = import.run(reader, &bar);
     bar.finish_and_clear();
@@ -80,7 +82,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
 struct Import<'a> {
     name: String,
     skipped: u64,
-    resume: Resume,
+    resume: Resume<'a>,
     submitter: Submitter<'a>,
 }
 
@@ -100,7 +102,11 @@ impl Import<'_> {
             });
             match taken {
                 Ok(true) => {}
-                Ok(false) => break,
+                Ok(false) => {
+                    let finished = self.resume.finish();
+                    finished.map_err(|error| self.unsure(&self.name.clone(), &error))?;
+                    break;
+                }
                 Err(error) => {
                     // What came before stays, or is to blame itself.
                     self.finish()?;
@@ -117,12 +123,21 @@ impl Import<'_> {
             return Ok(());
         }
         let line = Line::parse(text).map_err(|error| anyhow!("{}:{number}: {error}", self.name))?;
-        if self.resume.has(&line).context("cannot read what is in the log already")? {
+        let has = self.resume.has(&line);
+        if has.map_err(|error| self.unsure(&format!("{}:{number}", self.name), &error))? {
             self.skipped += 1;
             return Ok(());
         }
         let submitted = self.submitter.submit(number, &line);
         submitted.map_err(|refused| self.refusal(&refused))
+    }
+
+    /// Of lines that cannot be told to be there, none counts as skipped.
+    fn unsure(&mut self, place: &str, error: &ResumeError) -> anyhow::Error {
+        if matches!(error, ResumeError::CannotTell { .. }) {
+            self.skipped = 0;
+        }
+        anyhow!("{place}: {error}")
     }
 
     fn finish(&mut self) -> anyhow::Result<()> {

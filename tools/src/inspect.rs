@@ -14,8 +14,8 @@ use anyhow::bail;
 use quipu_format::{Position, SegmentSeq};
 
 use crate::outcome::Outcome;
-use crate::verify::directory::{Directory, HeaderState, SegmentFile};
-use walk::show_segment;
+use crate::verify::directory::{Directory, Front, HeaderState, SegmentFile, segment_name};
+use walk::{show_missing, show_segment};
 
 /// What is to be shown, and how.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -65,8 +65,20 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         segments = vec![holder];
     }
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut outcome = Outcome::Fine;
-    for (_, file) in segments {
+    let (mut outcome, mut missing) = (Outcome::Fine, 0);
+    // The first segment that must be there; what was dropped in front of it may still be.
+    let mut expected = match directory.front()? {
+        Front::Whole => SegmentSeq::ZERO,
+        Front::Based(base) => base.first,
+        Front::Lost { first, .. } => first,
+    };
+    let is_whole = request.segment.is_none() && request.position.is_none();
+    for (sequence, file) in segments {
+        while is_whole && expected < sequence && missing < MISSING_MAX {
+            show_missing(&segment_name(expected), request, &mut out)?;
+            (expected, outcome, missing) = (expected.plus(1), Outcome::Wrong, missing + 1);
+        }
+        expected = expected.max(sequence.plus(1));
         if show_segment(file, request, &mut out)? == Outcome::Wrong {
             outcome = Outcome::Wrong;
         }
@@ -74,6 +86,9 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     out.flush()?;
     Ok(outcome)
 }
+
+/// So many missing files are named: more than were ever there may be in front of a file of some number.
+const MISSING_MAX: u64 = 100;
 
 /// The last segment that begins at `position` or in front of it.
 fn holder_of(

@@ -41,6 +41,7 @@ mod input;
 pub mod inspect;
 pub mod interrupt;
 mod json;
+mod kept;
 mod line;
 pub mod man;
 pub mod number;

@@ -6,6 +6,7 @@ use quipu::{Position, ReadError, RecordedEvent, Version};
 
 use crate::directory::LogDirectory;
 use crate::filter::Filter;
+use crate::kept::first_kept;
 use crate::open::open_for_reading;
 use crate::outcome::Outcome;
 use crate::show::{Format, Printer};
@@ -46,8 +47,8 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let mut out = BufWriter::new(io::stdout().lock());
     match &filter.stream {
         Some(stream) => {
-            let mut read =
-                log.read_stream(stream, Version::new(from.unwrap_or(0))..=Version::new(to));
+            let first = from.map_or_else(|| first_kept(&log, stream), Ok)?;
+            let mut read = log.read_stream(stream, Version::new(first)..=Version::new(to));
             if *backward {
                 read = read.backward();
             }

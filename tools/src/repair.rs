@@ -11,12 +11,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use quipu::Log;
 use serde::Serialize;
 
 use crate::number::{counted, grouped};
+use crate::open::open_as_it_is;
 use crate::outcome::Outcome;
-use crate::verify::{Report, Tail, verify};
+use crate::verify::{self, Report, Tail, WrongFile};
 use originals::keep;
 
 /// How a log is repaired.
@@ -74,7 +74,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
 /// # Errors
 /// What keeps the log from being judged or opened. Damage is no error; then nothing is changed.
 pub fn repair(directory: &Path, apply: bool) -> anyhow::Result<Repair> {
-    let found = verify(directory)?;
+    let found = verify::watched(directory)?;
     let to_do = to_do(&found);
     let mut repair = Repair { found, to_do, originals: None };
     if apply && !repair.is_damaged() && !repair.to_do.is_empty() {
@@ -107,6 +107,9 @@ fn to_do(found: &Report) -> Vec<String> {
     for name in &found.base_copies_wrong {
         all.push(format!("make {name} again from the other copy of the base"));
     }
+    for WrongFile { file, why } in &found.derived_wrong {
+        all.push(format!("remove {file}, which is derived and is made again ({why})"));
+    }
     if found.segments_dropped > 0 {
         let count = counted(found.segments_dropped as u64, "segment", "segments");
         all.push(format!("remove {count} that were dropped and are still there"));
@@ -121,18 +124,13 @@ fn to_do(found: &Report) -> Vec<String> {
 /// Keeps what will be changed, and lets recovery do it. Where the originals are.
 fn carry_out(directory: &Path, found: &Report) -> anyhow::Result<PathBuf> {
     let originals = keep(directory, found)?;
-    let kept_in = originals.display();
-    // A segment of another size would be made ready otherwise.
-    let last = std::fs::read_dir(directory)
-        .with_context(|| format!("cannot list {}", directory.display()))?
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().extension().is_some_and(|kind| kind == "seg"))
-        .max_by_key(std::fs::DirEntry::file_name);
-    let mut options = Log::options().create(false);
-    if let Some(about) = last.and_then(|entry| entry.metadata().ok()) {
-        options = options.segment_bytes(about.len());
+    // By their names alone they might be trusted. Without them they are made again.
+    for WrongFile { file, .. } in &found.derived_wrong {
+        let path = directory.join(file);
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    let log = options.open(directory).with_context(|| {
+    let kept_in = originals.display();
+    let log = open_as_it_is(directory).with_context(|| {
         format!("cannot repair {}; the originals are in {kept_in}", directory.display())
     })?;
     let events = log.end().as_u64();
@@ -147,10 +145,14 @@ fn tell(repair: &Repair, directory: &Path, out: &mut impl Write) -> io::Result<(
     let Repair { found, to_do, originals } = repair;
     writeln!(
         out,
-        "kept: {} in {} of {}, positions below {}",
-        counted(found.events, "event", "events"),
+        "kept: {} in {} of {}, positions {}below {}",
+        counted(found.events.saturating_sub(found.first_available), "event", "events"),
         counted(found.batches, "batch", "batches"),
         counted(found.streams as u64, "stream", "streams"),
+        match found.first_available {
+            0 => String::new(),
+            first => format!("from {} to ", grouped(first)),
+        },
         grouped(found.events),
     )?;
     if let Tail::Damaged { file, offset, position, fault, proof } = &found.tail {
@@ -174,9 +176,10 @@ fn tell(repair: &Repair, directory: &Path, out: &mut impl Write) -> io::Result<(
     }
     match originals {
         Some(place) => writeln!(out, "The files are kept as they were in {}", place.display()),
-        None => writeln!(
+        None if found.derived_wrong.is_empty() => writeln!(
             out,
             "Nothing was changed; --apply does it. So does opening the log for writing."
         ),
+        None => writeln!(out, "Nothing was changed; --apply does it."),
     }
 }

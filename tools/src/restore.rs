@@ -20,7 +20,7 @@ use crate::number::{counted, grouped};
 use crate::outcome::{Misuse, Outcome};
 use crate::time::{parse_seconds, rfc3339};
 use crate::verify::directory::UNFINISHED_BACKUP;
-use crate::verify::{Report, verify};
+use crate::verify::{self, Report};
 
 /// What is to be restored, and how far.
 #[derive(Debug, Clone, clap::Args)]
@@ -124,7 +124,7 @@ fn restore(request: &Request) -> anyhow::Result<Restored> {
         left_out.first_commit_nanos.get_or_insert(time);
         left_out.batches += 1;
     }
-    let found: Report = verify(to)?;
+    let found: Report = verify::watched(to)?;
     if !found.ok || !found.closed || found.events != report.end.as_u64() {
         bail!("{} is not as it was to be: {}", to.display(), found.verdict());
     }

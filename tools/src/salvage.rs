@@ -20,6 +20,10 @@
 //! behind a loss move down, and the report says from where to where. Ids, types, tags, metadata,
 //! payloads, the order of events, the bounds and times of batches are as they were.
 //!
+//! A log of which the front was dropped begins behind its base; so does the new one, with the same positions
+//! and versions. Nothing of what was dropped counts as lost. If no copy of the base is right, the new log
+//! begins at position 0, and the report says so.
+//!
 //! Batches behind a hole are taken over even where the hole was never durable: nothing that verifies is
 //! left out. A log whose tail is merely torn needs no salvage: it opens, and loses what was never
 //! acknowledged as durable.
@@ -33,6 +37,7 @@ mod choose;
 mod copy;
 mod cut;
 mod error;
+mod front;
 mod inventory;
 mod judge;
 mod losses;
@@ -60,6 +65,7 @@ pub use report::{
 };
 
 use crate::outcome::Outcome;
+use crate::progress::Stages;
 use copy::Target;
 use inventory::Inventory;
 use run::Run;
@@ -163,7 +169,10 @@ impl Request {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Arguments { request, json } = arguments;
     request.check().map_err(crate::outcome::Misuse::new)?;
-    let report = salvage(request)?;
+    let stages = Stages::new();
+    let report = salvage_from(&Source::new(&request.directory, stages.clone()), request);
+    stages.end();
+    let report = report?;
     let mut out = io::stdout().lock();
     if *json {
         serde_json::to_writer_pretty(&mut out, &report)?;
@@ -179,7 +188,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// # Errors
 /// [`SalvageError`]. Damage is no error, but part of the report.
 pub fn salvage(request: &Request) -> Result<Report, SalvageError> {
-    salvage_from(&Source::new(&request.directory), request)
+    salvage_from(&Source::new(&request.directory, Stages::hidden()), request)
 }
 
 fn salvage_from(source: &Source, request: &Request) -> Result<Report, SalvageError> {

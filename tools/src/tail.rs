@@ -17,6 +17,7 @@ use quipu::{Delivery, Log, Position, RecordedEvent, Subscription, Version};
 
 use crate::filter::Filter;
 use crate::interrupt;
+use crate::kept::first_kept;
 use crate::open::open_with;
 use crate::outcome::Outcome;
 use crate::show::{Format, Printer};
@@ -77,12 +78,12 @@ fn last_events(
     filter: &Filter,
     events: u32,
 ) -> anyhow::Result<(Vec<RecordedEvent>, Position)> {
-    let read = log.read(..).matching(filter.query()).backward();
+    let read = log.read(log.first_available()..).matching(filter.query()).backward();
     let end = read.end();
     let count = events as usize;
     let last: Result<Vec<_>, _> = match &filter.stream {
         Some(stream) => log
-            .read_stream(stream, Version::ZERO..)
+            .read_stream(stream, Version::new(first_kept(log, stream)?)..)
             .backward()
             .into_iter()
             .filter(|event| {

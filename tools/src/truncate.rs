@@ -1,7 +1,8 @@
 //! `quipu truncate`: drops the front of a log, or says what that would drop.
 //!
-//! Opens the log for writing, so that nobody else may have it open for that. A dry run unless told
-//! otherwise; it too does what every opening for writing does: it cuts a torn tail off.
+//! A dry run unless told otherwise: the log is opened for reading only, beside a live writer too, and
+//! nothing is changed. To drop anything the log is opened for writing, so that nobody else may have it
+//! open for that; a torn tail is cut off then, as at every such opening.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use quipu::{Log, Position};
 use serde::Serialize;
 
 use crate::number::{counted, grouped};
+use crate::open::open_as_it_is;
 use crate::outcome::Outcome;
 
 /// What is to be dropped.
@@ -78,23 +80,22 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
 /// Drops the front of the log in `directory`, or finds out what that would drop.
 ///
 /// # Errors
-/// A log that cannot be opened for writing, or what must outlive the events cannot be stored.
+/// A log that cannot be opened, for writing if anything is to be dropped, or what must outlive the events
+/// cannot be stored.
 pub fn truncate(directory: &Path, request: &Request) -> anyhow::Result<Dropped> {
-    let mut options = Log::options().create(false);
-    // A prepared segment of another size would be made anew.
-    if let Some(bytes) = segment_bytes(directory)? {
-        options = options.segment_bytes(bytes);
-    }
-    let log = options
-        .open(directory)
-        .with_context(|| format!("cannot open {} for writing", directory.display()))?;
     let before = Position::new(request.before);
-    let answer = match request.apply {
-        true => log.truncate_before(before),
-        false => log.would_truncate_before(before),
+    let failed = || format!("cannot truncate {}", directory.display());
+    let dropped = if request.apply {
+        let log = open_as_it_is(directory)
+            .with_context(|| format!("cannot open {} for writing", directory.display()))?;
+        let dropped = log.truncate_before(before).with_context(failed)?;
+        log.close()?;
+        dropped
+    } else {
+        let log = Log::open_read_only(directory)
+            .with_context(|| format!("cannot open {} for reading", directory.display()))?;
+        log.would_truncate_before(before).with_context(failed)?
     };
-    let dropped = answer.with_context(|| format!("cannot truncate {}", directory.display()))?;
-    log.close()?;
     Ok(Dropped {
         applied: request.apply,
         segments: dropped.segments,
@@ -103,15 +104,4 @@ pub fn truncate(directory: &Path, request: &Request) -> anyhow::Result<Dropped> 
         first_available: dropped.first_available.as_u64(),
         files_left: dropped.files_left,
     })
-}
-
-/// The size of the last segment.
-fn segment_bytes(directory: &Path) -> anyhow::Result<Option<u64>> {
-    let listed = std::fs::read_dir(directory)
-        .with_context(|| format!("cannot list {}", directory.display()))?;
-    let is_segment =
-        |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|kind| kind == "seg");
-    let last = listed.filter_map(Result::ok).filter(is_segment);
-    let last = last.max_by_key(std::fs::DirEntry::file_name);
-    Ok(last.and_then(|entry| entry.metadata().ok()).map(|about| about.len()))
 }

@@ -36,6 +36,9 @@
 //! whatever is found behind X, X is read once more before it is judged: had it been durable when its
 //! witness was written, it verifies now.
 //!
+//! An index of a segment, and the table of the streams, are looked at too: every byte, and whether they are
+//! of that segment as it is sealed. Nothing in the log hangs on them: what is wrong there is no damage.
+//!
 //! What stands behind a seal is no part of the log and is not looked at.
 //!
 //! Segments are verified several at once, each by itself, and joined in order; what does not join is
@@ -44,6 +47,7 @@
 mod ahead;
 mod behind;
 pub(crate) mod decide;
+mod derived;
 pub(crate) mod directory;
 mod frames;
 mod report;
@@ -60,6 +64,7 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 
+pub use derived::WrongFile;
 pub use directory::VerifyError;
 pub use report::{Report, Tail};
 
@@ -70,6 +75,7 @@ use ahead::Ahead;
 use behind::look_behind;
 use decide::{Behind, Decision, Fault, Proof, decide};
 use directory::{Directory, Front, HeaderState, wrong_magic};
+use quipu_format::layout;
 use quipu_format::sidecar::{LogBase, SidecarError};
 use walk::Walk;
 
@@ -91,11 +97,7 @@ pub struct Request {
 /// # Errors
 /// What keeps the log from being judged.
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
-    let directory = request.log.path();
-    let bar = progress::bytes(Some(directory::bytes(directory)));
-    let report = judge(directory, &bar, is_worth_threads(directory));
-    bar.finish_and_clear();
-    let report = report?;
+    let report = watched(request.log.path())?;
     let mut out = io::stdout().lock();
     if request.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
@@ -113,6 +115,14 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
 /// give the bytes back. Damage is no error, but part of the report.
 pub fn verify(directory: &Path) -> Result<Report, VerifyError> {
     judge(directory, &ProgressBar::hidden(), is_worth_threads(directory))
+}
+
+/// As [`verify`], with a bar for those who watch.
+pub(crate) fn watched(directory: &Path) -> Result<Report, VerifyError> {
+    let bar = progress::bytes("verifying", Some(directory::bytes(directory)));
+    let report = judge(directory, &bar, is_worth_threads(directory));
+    bar.finish_and_clear();
+    report
 }
 
 /// Whether there is more to read than it takes to start threads for it.
@@ -146,13 +156,11 @@ fn judge(directory: &Path, bar: &ProgressBar, ahead: bool) -> Result<Report, Ver
 fn look(directory: &Directory, bar: &ProgressBar, ahead: bool) -> Result<Report, VerifyError> {
     directory.check_finished()?;
     let (mut segments, unfinished) = directory.list()?;
-    if segments.is_empty() {
-        return Err(VerifyError::NoLog(directory.display()));
-    }
     let base = match directory.front()? {
+        Front::Whole if segments.is_empty() => return Err(VerifyError::NoLog(directory.display())),
         Front::Whole => None,
         Front::Based(base) => Some(base),
-        Front::Lost { file, error } => return Ok(without_base(directory, file, error)),
+        Front::Lost { file, error, .. } => return Ok(without_base(directory, file, error)),
     };
     let leftovers = segments.len();
     segments.retain(|sequence| base.as_ref().is_none_or(|base| base.first <= *sequence));
@@ -182,6 +190,7 @@ fn look(directory: &Directory, bar: &ProgressBar, ahead: bool) -> Result<Report,
         }
         let (tail, unused) = find_tail(directory, &mut walk)?;
         let mut report = report(directory, &walk, tail, unused, unfinished);
+        (report.indexes, report.derived_wrong) = walk.derived();
         report.first_available = view.map_or(0, |base| base.chain().position.as_u64());
         report.base_copies_wrong =
             base.as_ref().map(|base| base.unsound.clone()).unwrap_or_default();
@@ -194,7 +203,15 @@ fn look(directory: &Directory, bar: &ProgressBar, ahead: bool) -> Result<Report,
 fn without_base(directory: &Directory, file: String, error: SidecarError) -> Report {
     let (fault, proof) =
         (error.to_string(), "it was whole when it got its name, and so was its copy");
-    let tail = Tail::Damaged { file, offset: 0, position: 0, fault, proof: proof.to_owned() };
+    // What is wrong with the header is so from its start on; all else stands behind it.
+    let offset = match error {
+        SidecarError::Truncated(_)
+        | SidecarError::Magic { .. }
+        | SidecarError::FormatVersion { .. }
+        | SidecarError::Checksum { section: "header", .. } => 0,
+        _ => layout::base::BYTES as u64,
+    };
+    let tail = Tail::Damaged { file, offset, position: 0, fault, proof: proof.to_owned() };
     let bar = ProgressBar::hidden();
     report(directory, &Walk::new(directory, None, None, &bar), tail, 0, 0)
 }
@@ -264,6 +281,8 @@ fn report(
         seals_missing: totals.seals_missing.clone(),
         segments_dropped: 0,
         base_copies_wrong: Vec::new(),
+        indexes: 0,
+        derived_wrong: Vec::new(),
         first_available: 0,
         batches: totals.batches,
         events: walk.position().as_u64(),

@@ -78,6 +78,7 @@ fn masked(text: &str) -> String {
         (r"\b\d{10}\.\d+\b", "<seconds>"),
         // How far a batch says that the log was durable hangs on which sync it shared.
         (r"\bsynced( position)? \d+\b", "synced <position>"),
+        (r"\boffset \d+ that all below position \d+", "<place>"),
         (r"\b[0-9a-f]{32}\b", "<id>"),
         (r"\b(0x)?[0-9a-f]{8}\b", "<checksum>"),
         (r"\b\d+(\.\d+)? (ns|us|ms|s)\b", "<duration>"),

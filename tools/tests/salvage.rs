@@ -91,12 +91,12 @@ fn compare(
     whole.extend(back.into_iter().flatten());
     whole.sort_by_key(|batch| batch.positions.start);
     match write {
-        true => same_contents(&whole, &new)?,
+        true => same_contents(&whole, start(original, files), &new)?,
         false if new.exists() => return Err("a dry run has written".to_owned()),
         false => {}
     }
     // A header with right checksums may claim any positions.
-    right_positions(original, &whole, &report, what.contains("with another byte"))?;
+    right_positions(original, files, &whole, &report, what.contains("with another byte"))?;
     if !what.contains("with another byte") {
         agrees_with_verifier(&old, &report)?;
     }
@@ -149,11 +149,20 @@ fn is_unsupported(files: &Files) -> bool {
     })
 }
 
-/// The new log opens, is whole, and holds these batches and no others.
-fn same_contents(whole: &[&OriginalBatch], new: &Path) -> Result<(), String> {
+/// The position at which the new log begins: where the old one does, while that is known.
+fn start(original: &Original, files: &Files) -> u64 {
+    if original.has_base(files) { original.first.as_u64() } else { 0 }
+}
+
+/// The new log opens, is whole, and holds these batches from `start` on, and no others.
+fn same_contents(whole: &[&OriginalBatch], start: u64, new: &Path) -> Result<(), String> {
     let log = Log::open_read_only(new).map_err(|error| error.to_string())?;
+    let first = log.first_available();
+    if first.as_u64() != start {
+        return Err(format!("it begins at position {first}"));
+    }
     let found: Vec<Contents> =
-        log.batches(..).map(|batch| Contents::of_recorded(&batch.unwrap())).collect();
+        log.batches(first..).map(|batch| Contents::of_recorded(&batch.unwrap())).collect();
     let wanted: Vec<&Contents> = whole.iter().map(|batch| &batch.contents).collect();
     if found.iter().collect::<Vec<_>>() != wanted {
         return Err(format!("{} batches instead of {}", found.len(), wanted.len()));
@@ -165,21 +174,32 @@ fn same_contents(whole: &[&OriginalBatch], new: &Path) -> Result<(), String> {
 /// What the report says of positions.
 fn right_positions(
     original: &Original,
+    files: &Files,
     whole: &[&OriginalBatch],
     report: &Report,
     may_lie: bool,
 ) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("{what}: {report:?}"));
-    let end = original.end().as_u64();
+    let (end, start) = (original.end().as_u64(), start(original, files));
+    // If nothing tells where the log began, all in front may have been lost.
+    let begin = report.first_available;
+    let may_be_unknown = start < original.first.as_u64();
+    if report.begins_at != start || begin != original.first.as_u64() && !may_be_unknown {
+        return wrong("another beginning");
+    }
     let kept: Vec<u64> = whole.iter().flat_map(|batch| batch.positions.clone()).collect();
     let moved: Vec<(u64, u64)> =
         report.moved.iter().flat_map(|it| (it.first..=it.last).zip(it.first_is_now..)).collect();
-    if moved != kept.iter().copied().zip(0..).collect::<Vec<_>>() {
+    if moved != kept.iter().copied().zip(start..).collect::<Vec<_>>() {
         return wrong("positions moved otherwise");
     }
-    let reached = kept.last().map_or(0, |last| last + 1);
+    let reached = kept.last().map_or(begin, |last| last + 1);
+    if may_lie && report.events_lost > end {
+        // A header with right checksums says that so many have been there: they cannot be listed here.
+        return Ok(());
+    }
     let told: Vec<u64> = report.lost.iter().flat_map(|lost| lost.first..=lost.last).collect();
-    let lost: Vec<u64> = (0..end).filter(|position| !kept.contains(position)).collect();
+    let lost: Vec<u64> = (begin..end).filter(|position| !kept.contains(position)).collect();
     // Behind the last whole batch, only what still has a witness can be told.
     if !lost.starts_with(&told) && !may_lie {
         return wrong("positions told that are not lost");

@@ -5,6 +5,7 @@
 #[path = "common/mod.rs"]
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -24,6 +25,13 @@ fn log(directory: &Path) {
     assert_eq!(ran.code, 0, "{}", ran.err);
 }
 
+fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let named = entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()));
+    named.collect()
+}
+
 fn names(directory: &Path, end: &str) -> Vec<String> {
     let listed = fs::read_dir(directory).unwrap();
     let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -38,10 +46,10 @@ fn the_front_is_dropped_only_when_it_is_said_and_every_command_knows_it() {
     let directory = folder.path();
     log(directory);
     let before = names(directory, ".seg");
+    let everything = contents(directory);
     let said = fine(&["truncate", text(directory), "--before", "100"]);
     assert!(said.contains("would drop") && said.contains("--apply"), "{said}");
-    // To open a log may prepare its next segment.
-    assert!(names(directory, ".seg").starts_with(&before), "a dry run");
+    assert!(contents(directory) == everything, "a dry run changes no byte");
     let told: Value = serde_json::from_str(&fine(&[
         "truncate",
         text(directory),
@@ -69,6 +77,14 @@ fn the_front_is_dropped_only_when_it_is_said_and_every_command_knows_it() {
     assert_eq!(read[0]["position"], first);
     let refused = quipu(&["read", "--dir", text(directory), "--from", "0"]);
     assert!(refused.code == 1 && refused.err.contains("dropped"), "{}", refused.err);
+    let of_stream = json_lines(&fine(&["read", text(directory), "--stream", "s-7", "--json"]));
+    assert!(of_stream.iter().all(|event| event["position"].as_u64() >= Some(first)));
+    assert_eq!(of_stream.last().unwrap()["version"], 2);
+    for arguments in [&["-n", "1000"][..], &["-n", "1000", "--stream", "s-7"]] {
+        let tail = fine(&[&["tail", text(directory), "--json"], arguments].concat());
+        let wanted = if arguments.len() > 2 { of_stream.len() } else { read.len() };
+        assert_eq!(json_lines(&tail).len(), wanted, "{arguments:?}");
+    }
     assert_eq!(json_lines(&fine(&["streams", text(directory), "--json"])).len(), 50);
     fine(&["inspect", text(directory)]);
     assert!(fine(&["repair", text(directory)]).contains("nothing to repair"));
@@ -79,6 +95,21 @@ fn the_front_is_dropped_only_when_it_is_said_and_every_command_knows_it() {
     log.append(batch.event("s-0", quipu::Event::new("T", "150"))).unwrap();
     log.close().unwrap();
     assert!(verify(directory).unwrap().ok);
+}
+
+#[test]
+fn a_dry_run_works_beside_a_live_writer_and_a_real_one_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path();
+    log(directory);
+    let writer = quipu::Log::options().segment_bytes(65536).open(directory).unwrap();
+    let said = fine(&["truncate", text(directory), "--before", "100", "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert!(said["segments"].as_u64().unwrap() > 1 && said["applied"] == false, "{said}");
+    let refused = quipu(&["truncate", text(directory), "--before", "100", "--apply"]);
+    assert!(refused.code == 1 && refused.err.contains("in use"), "{}", refused.err);
+    assert_eq!(writer.first_available().as_u64(), 0);
+    writer.close().unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use quipu_format::sidecar::SidecarError;
 
-use super::{IoError, ReadError};
+use super::{Damage, IoError, ReadError};
 
 /// Why nothing was dropped. The log goes on as it was.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -13,6 +13,9 @@ pub enum TruncateError {
     /// The log is open for reading only.
     #[error("the log is open for reading only")]
     ReadOnly,
+    /// The log is damaged, so that it cannot be opened for writing.
+    #[error("a damaged log is not truncated: {0}")]
+    Damaged(Box<Damage>),
     /// The log is closed.
     #[error("the log is closed")]
     Closed,

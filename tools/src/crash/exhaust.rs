@@ -5,7 +5,6 @@
 use std::io::Write;
 use std::time::Instant;
 
-use indicatif::ProgressBar;
 use quipu_campaign::exhaust::Exhaustion;
 use serde_json::json;
 
@@ -13,6 +12,7 @@ use super::sim::{cores, show};
 use super::summary::{print_json, tallied, text_unless};
 use crate::number::grouped;
 use crate::outcome::Outcome;
+use crate::progress;
 
 /// How much is to be tried.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,7 +35,7 @@ pub struct Request {
 pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let threads = request.threads.unwrap_or_else(cores);
     let mut out = text_unless(request.json);
-    let bar = ProgressBar::new_spinner();
+    let bar = progress::spinner();
     let started = Instant::now();
     let tried = Exhaustion { threads, every: request.every }
         .run(|tally| bar.set_message(format!("{} states", grouped(tally.states))));

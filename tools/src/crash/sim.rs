@@ -5,7 +5,6 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use quipu_campaign::campaign::{Campaign, Failure, script_of};
 use quipu_campaign::coverage::{EXPECTED, SEEDS_FOR_ALL_ROWS};
 use quipu_campaign::effort::Effort;
@@ -14,6 +13,7 @@ use serde_json::json;
 
 use crate::number::{counted, grouped};
 use crate::outcome::Outcome;
+use crate::progress;
 
 use super::summary::{print_json, tallied, text_unless};
 
@@ -60,7 +60,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let effort = Effort::default();
     let states_max = states.unwrap_or(u64::MAX);
     let campaign = Campaign { first_seed, seeds, states_max, threads, effort };
-    let bar = ProgressBar::new(states.unwrap_or(seeds)).with_style(style());
+    let bar = progress::told(states.unwrap_or(seeds));
     let started = Instant::now();
     let tried = campaign.run(|tally| {
         bar.set_position(if states.is_some() { tally.states } else { tally.scripts });
@@ -152,9 +152,4 @@ pub(super) fn show_failure(failure: &Failure, out: &mut impl Write) -> io::Resul
 /// Threads that can run at once.
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{bar:30} {percent}% {msg}, {eta} left");
-    style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }

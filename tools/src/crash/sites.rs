@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
-use indicatif::ProgressBar;
 use quipu_campaign::sites::SiteCampaign;
 use serde_json::json;
 
@@ -15,6 +14,7 @@ use super::sim::cores;
 use super::summary::{print_json, tallied, text_unless};
 use crate::number::grouped;
 use crate::outcome::Outcome;
+use crate::progress;
 
 /// How much is to be tried.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,7 +49,7 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let (seed, scripts, calls_each) = (*seed, *scripts, *calls);
     let mut out = text_unless(*json);
     writeln!(out, "Seed {seed}, {} scripts.", grouped(scripts))?;
-    let bar = ProgressBar::new_spinner();
+    let bar = progress::spinner();
     let started = Instant::now();
     let tried = SiteCampaign { seed, scripts, calls_each, threads }
         .run(|tally| bar.set_message(format!("{} runs", grouped(tally.scripts))));

@@ -1,6 +1,6 @@
 //! From frame to frame of one segment.
 //!
-//! Owns: [`show_segment`]. May call: drawing, hex, the verifier's directory, the format.
+//! Owns: [`show_segment`], [`show_missing`]. May call: drawing, hex, the verifier's directory, the format.
 
 use std::io::Write;
 
@@ -54,12 +54,25 @@ enum Line<'a> {
         file: &'a str,
         offset: u64,
     },
+    /// There is no such file, though there must be.
+    Missing {
+        file: &'a str,
+    },
     /// What stands here does not verify.
     Wrong {
         file: &'a str,
         offset: u64,
         why: String,
     },
+}
+
+/// Says that a segment is missing.
+pub(super) fn show_missing(
+    file: &str,
+    request: &Request,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    say(&Line::Missing { file }, request, out)
 }
 
 /// Shows a segment: its header, and its frames up to the first that does not verify.
@@ -248,6 +261,7 @@ fn say(line: &Line<'_>, request: &Request, out: &mut impl Write) -> anyhow::Resu
             )?;
         }
         Line::End { offset, .. } => writeln!(out, "{:>12}  never written", grouped(*offset))?,
+        Line::Missing { file } => writeln!(out, "{file}  MISSING")?,
         Line::Wrong { file, offset, why } => {
             writeln!(out, "{:>12}  DOES NOT VERIFY, in {file}: {why}", grouped(*offset))?;
         }

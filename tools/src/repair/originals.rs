@@ -27,9 +27,10 @@ pub(super) fn keep(directory: &Path, found: &Report) -> anyhow::Result<PathBuf> 
         let shown = name.to_string_lossy();
         let is_changed = match shown.strip_suffix(".seg").is_some() {
             true => first.as_deref().is_some_and(|first| *shown >= *first),
-            // Indexes are made anew from their segments.
             false => {
-                shown.ends_with(".tmp") || found.base_copies_wrong.iter().any(|it| *it == shown)
+                shown.ends_with(".tmp")
+                    || found.base_copies_wrong.iter().any(|it| *it == shown)
+                    || found.derived_wrong.iter().any(|it| it.file == shown)
             }
         };
         if is_changed && entry.metadata()?.is_file() {

@@ -23,11 +23,12 @@ pub(super) fn report(source: &Source, log: &Inventory, settled: Settled) -> Repo
     let left = left.filter_map(|(number, _)| strands.get(*number));
     let left: Vec<&Run> = left.flat_map(|strand| runs_in(strand, log)).collect();
     let used = log.segments.iter().filter(|segment| log.is_used(segment));
+    let named = Some(log.front.first).filter(|_| log.front.is_proved());
     let found = Found {
         source,
         log,
         taken: &taken,
-        last_used: used.clone().map(|it| it.sequence).next_back(),
+        last_used: used.clone().map(|it| it.sequence).next_back().max(named),
     };
     let Losses { lost, moved, damage, end, none } = losses(&found, &left);
     let unreadable = unreadable(source, log);
@@ -39,6 +40,9 @@ pub(super) fn report(source: &Source, log: &Inventory, settled: Settled) -> Repo
         ok: none && unreadable.is_empty() && contradictions.is_empty() && log.refused.is_empty(),
         log_id: log.log_id.to_string(),
         new_log_id: None,
+        first_available: found.first_available().as_u64(),
+        begins_at: log.front.start().as_u64(),
+        base_copies_wrong: log.front.copies_wrong.clone(),
         segments: used.count() as u64,
         batches: tally.batches,
         events: tally.events,

@@ -139,6 +139,7 @@ mod tests {
             },
             last: FrameKind::Batch,
             heads: offset == 4096,
+            begins: offset == 4096,
             predecessor: None,
             frames: 1,
             events: positions.end - positions.start,

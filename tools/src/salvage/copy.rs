@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use quipu::{Batch, Durability, Event, Log};
-use quipu_format::{FrameKind, NamedCheckpoint, Position, layout};
+use quipu_format::{FrameKind, LogId, NamedCheckpoint, Position, layout};
 
 use super::SalvageError;
 use super::inventory::Inventory;
@@ -25,7 +25,8 @@ use super::run::Run;
 use super::scan::Segment;
 use super::source::Source;
 use super::tally::Tally;
-use crate::verify::verify;
+use crate::verify::directory::is_segment_length;
+use crate::verify::{self, verify};
 
 /// Where the new log goes.
 #[derive(Debug)]
@@ -54,7 +55,9 @@ impl<'a> Target<'a> {
         let longest = taken.iter().map(|(_, run)| u64::from(run.frame_bytes_max)).max();
         let least = longest.unwrap_or(0) + SEGMENT_OVERHEAD_BYTES;
         let segment_bytes = wanted.or(of_old).unwrap_or(DEFAULT_SEGMENT_BYTES).max(least);
-        Self { directory, segment_bytes }
+        // As the engine rounds it, for the first segment of a log that begins behind a base.
+        let segment_bytes = segment_bytes.checked_next_multiple_of(layout::segment::CAPACITY_STEP);
+        Self { directory, segment_bytes: segment_bytes.unwrap_or(u64::MAX) }
     }
 
     fn unfinished(&self) -> PathBuf {
@@ -80,8 +83,8 @@ pub(super) fn write(
         io::ErrorKind::AlreadyExists => SalvageError::Unfinished(unfinished.display().to_string()),
         _ => failed("make", &unfinished)(error),
     })?;
-    let written = fill(&unfinished, target, source, &log.segments, taken)
-        .and_then(|log_id| check(&unfinished, tally).map(|()| log_id))
+    let written = fill(&unfinished, target, source, log, taken)
+        .and_then(|log_id| check(&unfinished, source, log.front.start(), tally).map(|()| log_id))
         .and_then(|log_id| match source.writer() {
             Some(pid) => Err(SalvageError::in_use(source, pid)),
             None => Ok(log_id),
@@ -99,12 +102,23 @@ fn fill(
     directory: &Path,
     target: &Target<'_>,
     source: &Source,
-    segments: &[Segment],
+    log: &Inventory,
     taken: &[(usize, &Run)],
 ) -> Result<String, SalvageError> {
+    let Inventory { front, segments, .. } = log;
+    let mut checkpoints = BTreeMap::new();
+    if let Some(base) = front.view().filter(|_| is_segment_length(target.segment_bytes)) {
+        let mut log_id = [0; 16];
+        let drawn = getrandom::fill(&mut log_id).map_err(io::Error::other);
+        drawn.map_err(failed("draw an id for", directory))?;
+        let stored = front.store(directory, LogId::from_bytes(log_id), target.segment_bytes);
+        stored.map_err(failed("write the beginning of", directory))?;
+        let set = base.checkpoints().flatten();
+        checkpoints.extend(set.map(|set| (set.name.to_owned(), set.position)));
+    }
+    source.stages.begin("writing", taken.iter().map(|(_, run)| run.bytes()).sum());
     let options = Log::options().segment_bytes(target.segment_bytes);
     let log = options.durability(Durability::Buffered).open(directory)?;
-    let mut checkpoints = BTreeMap::new();
     replay(source, segments, taken.iter().copied(), |_, placed| {
         let batch = batch_of(placed, &mut checkpoints)?;
         if let Some(batch) = batch.filter(|batch| batch.frame_bytes() > EMPTY_BYTES) {
@@ -153,11 +167,18 @@ fn batch_of(
 }
 
 /// The verifier must find there what was to be written.
-fn check(directory: &Path, tally: &Tally) -> Result<(), SalvageError> {
-    let report = verify(directory)?;
+fn check(
+    directory: &Path,
+    source: &Source,
+    start: Position,
+    tally: &Tally,
+) -> Result<(), SalvageError> {
+    let is_watched = !source.stages.bar().is_hidden();
+    source.stages.end();
+    let report = if is_watched { verify::watched(directory)? } else { verify(directory)? };
     let found = (report.batches, report.events, report.streams as u64);
-    let whole = report.ok && report.closed;
-    let same = found == (tally.batches, tally.events, tally.streams)
+    let whole = report.ok && report.closed && report.first_available == start.as_u64();
+    let same = found == (tally.batches, start.as_u64() + tally.events, tally.streams)
         && report.checkpoints == tally.checkpoints;
     match whole && same {
         true => Ok(()),

@@ -83,8 +83,8 @@ fn split(
         let end = start.plus(u64::from(header.frame_bytes));
         let this = Run { chain, end, last: header.kind, ..run.clone() };
         if is_beyond(cut, &this) || (is_last && end == run.end) {
-            let heads = run.heads && kept.is_none();
-            gone = Some(Run { start, first: header, heads, ..run.clone() });
+            let (heads, begins) = (run.heads && kept.is_none(), run.begins && kept.is_none());
+            gone = Some(Run { start, first: header, heads, begins, ..run.clone() });
             return Ok(ControlFlow::Break(()));
         }
         let (frames, events) = kept.as_ref().map_or((0, 0), |kept| (kept.frames, kept.events));

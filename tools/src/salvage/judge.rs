@@ -49,7 +49,7 @@ impl Found<'_> {
             }
         };
         let refused = unreadable.within(0, header_bytes).next().is_some();
-        let severity = if refused { Severity::Damage } else { severity };
+        let severity = if refused { Severity::Damage } else { self.of_header(sequence, severity) };
         let fault = and_unreadable(fault, unreadable, 0, header_bytes);
         let bytes = if own.is_none() { header_bytes.min(segment.length) } else { 0 };
         places.push(self.place(sequence, (0, bytes), fault, severity));
@@ -90,6 +90,7 @@ impl Found<'_> {
                 front.chain.leads_to(header, front.end)
             }
             Some(front) => front.chain.position <= header.base_position,
+            None if segment.sequence == self.log.front.first => self.log.front.leads_to(header),
             None => true,
         }
     }

@@ -28,7 +28,8 @@ pub(super) struct Losses {
 pub(super) fn losses(found: &Found<'_>, left: &[&Run]) -> Losses {
     let witness = Witness::of(found, left);
     let last = found.taken.last().copied();
-    let position = last.map_or(Position::ZERO, |run| run.chain.position);
+    let begin = found.first_available();
+    let position = last.map_or(begin, |run| run.chain.position);
     let at_least = witness.at_least.max(position);
 
     let mut places = places(found);
@@ -40,7 +41,7 @@ pub(super) fn losses(found: &Found<'_>, left: &[&Run]) -> Losses {
     places.sort_by_key(Place::key);
 
     let mut lost = Vec::new();
-    let mut reached = Position::ZERO;
+    let mut reached = begin;
     for run in found.taken {
         witness.split(reached, run.first.first_position, &mut lost);
         reached = run.chain.position;
@@ -70,7 +71,7 @@ pub(super) fn losses(found: &Found<'_>, left: &[&Run]) -> Losses {
             let bytes = behind.iter().map(|place| place.damage.bytes).sum();
             End::Torn { position: position.as_u64(), file, offset, bytes, fault }
         }
-        None if at_least == position => clean_end(last),
+        None if at_least == position => clean_end(last, begin),
         _ => End::Cut { position: position.as_u64(), at_least: at_least.as_u64() },
     };
     if matches!(end, End::Torn { .. }) {
@@ -81,25 +82,27 @@ pub(super) fn losses(found: &Found<'_>, left: &[&Run]) -> Losses {
         && !matches!(end, End::Cut { .. })
         && lost.iter().all(|lost| lost.first >= position.as_u64());
     let damage = places.into_iter().map(|place| place.damage).collect();
-    Losses { lost, moved: moved(found.taken), damage, end, none }
+    let moved = moved(found.taken, found.log.front.start());
+    Losses { lost, moved, damage, end, none }
 }
 
 /// The end of a log behind whose last frame nothing stands.
-fn clean_end(last: Option<&Run>) -> End {
-    let position = last.map_or(0, |run| run.chain.position.as_u64());
+fn clean_end(last: Option<&Run>, begin: Position) -> End {
+    let position = last.map_or(begin, |run| run.chain.position).as_u64();
     match last.map(|run| run.last) {
         Some(FrameKind::Control(ControlKind::Close)) => End::Closed { position },
         _ => {
-            let durable_to = last.map_or(0, |run| run.chain.synced_position.as_u64());
+            let durable_to = last.map_or(begin, |run| run.chain.synced_position).as_u64();
             End::Open { position, durable_to }
         }
     }
 }
 
-/// Where the events of each stretch without a missing position are in the new log.
-fn moved(taken: &[&Run]) -> Vec<Moved> {
+/// Where the events of each stretch without a missing position are in the new log, which begins at
+/// position `start`.
+fn moved(taken: &[&Run], start: Position) -> Vec<Moved> {
     let mut moved: Vec<Moved> = Vec::new();
-    let mut now = 0;
+    let mut now = start.as_u64();
     for run in taken.iter().filter(|run| run.events > 0) {
         let (first, end) = (run.first.first_position.as_u64(), run.chain.position.as_u64());
         match moved.last_mut() {
@@ -121,7 +124,8 @@ struct Witness {
 
 impl Witness {
     fn of(found: &Found<'_>, left: &[&Run]) -> Self {
-        let mut witness = Self { durable: Position::ZERO, at_least: Position::ZERO };
+        let begin = found.first_available();
+        let mut witness = Self { durable: begin, at_least: begin };
         for run in found.taken {
             witness.durable(run.chain.synced_position);
         }

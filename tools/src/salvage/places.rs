@@ -8,6 +8,7 @@
 
 use quipu_format::{Position, SegmentSeq, layout};
 
+use super::front::Front;
 use super::inventory::Inventory;
 use super::judge::is_foreign;
 use super::report::Damage;
@@ -56,7 +57,15 @@ impl Place {
 /// All such places, in order.
 pub(super) fn places(found: &Found<'_>) -> Vec<Place> {
     let mut places = Vec::new();
-    let mut expected = SegmentSeq::ZERO;
+    let mut expected = found.begins();
+    if let Some((file, error)) = &found.log.front.lost {
+        let fault = format!(
+            "{error}; no copy of this base is right, so that what streams had come to where the log \
+             begins is not known"
+        );
+        let place = found.place(expected, (0, 0), fault, Severity::Damage);
+        places.push(Place { damage: Damage { file: file.clone(), ..place.damage }, ..place });
+    }
     let mut segments = found.log.segments.iter().peekable();
     let mut refused = found.log.refused.iter().peekable();
     loop {
@@ -86,10 +95,24 @@ pub(super) fn places(found: &Found<'_>) -> Vec<Place> {
 }
 
 impl Found<'_> {
+    /// The first segment that is looked for. Where no copy of the base is right, what is left in front
+    /// of the segment that it names is looked at too, but need not be there.
+    fn begins(&self) -> SegmentSeq {
+        let Front { first, lost, .. } = &self.log.front;
+        let there = self.log.segments.first().map(|segment| segment.sequence);
+        there.filter(|there| lost.is_some() && there < first).unwrap_or(*first)
+    }
+
+    /// How it is if it is in the header of this segment: that a base names was durable.
+    pub(super) fn of_header(&self, sequence: SegmentSeq, severity: Severity) -> Severity {
+        let front = &self.log.front;
+        if front.is_proved() && sequence == front.first { Severity::Damage } else { severity }
+    }
+
     /// The first segment that need not have been there: behind the last one that was in use, and the
     /// one that its seal needs. Where nothing was in use, segment 0 has its name before any other.
     fn needed(&self) -> SegmentSeq {
-        let last_used = self.last_used.unwrap_or(SegmentSeq::ZERO);
+        let last_used = self.last_used.unwrap_or(self.log.front.first);
         let sealed = self.taken.last().filter(|run| run.is_sealed() && run.sequence == last_used);
         if sealed.is_some() { last_used.plus(2) } else { last_used.plus(1) }
     }
@@ -133,12 +156,8 @@ impl Found<'_> {
         } else if empty {
             if used {
                 let fault = "the file is zero from end to end".to_owned();
-                places.push(self.place(
-                    segment.sequence,
-                    (0, segment.length),
-                    fault,
-                    Severity::Tearable,
-                ));
+                let severity = self.of_header(segment.sequence, Severity::Tearable);
+                places.push(self.place(segment.sequence, (0, segment.length), fault, severity));
             }
             return;
         }
@@ -152,6 +171,17 @@ impl Found<'_> {
         }
         for gap in &segment.gaps {
             self.in_gap(segment, gap, &unreadable, places);
+        }
+    }
+
+    /// The position of the first event that was not dropped; 0 where that is not known.
+    pub(super) fn first_available(&self) -> Position {
+        let Front { first, lost, .. } = &self.log.front;
+        let in_front = self.taken.first().is_some_and(|run| run.sequence < *first);
+        let header = self.log.segment(*first).and_then(Segment::own_header);
+        match (lost, header) {
+            (Some(_), Some(header)) if !in_front => header.base_position,
+            _ => self.log.front.start(),
         }
     }
 
@@ -175,7 +205,7 @@ impl Found<'_> {
         severity: Severity,
     ) -> Place {
         let front = self.front(sequence, offset);
-        let position = front.map_or(Position::ZERO, |run| run.chain.position).as_u64();
+        let position = front.map_or(self.first_available(), |run| run.chain.position).as_u64();
         let file = self.log.segment(sequence);
         let file = file.map_or_else(|| segment_name(sequence), |segment| segment.name.clone());
         let damage = Damage { file, last_file: None, offset, bytes, position, fault };

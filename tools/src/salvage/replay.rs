@@ -55,6 +55,7 @@ pub(super) fn replay<'r>(
                 return Ok(());
             }
             offset = offset.plus(u64::from(header.frame_bytes));
+            source.stages.bar().inc(u64::from(header.frame_bytes));
         }
     }
     Ok(())

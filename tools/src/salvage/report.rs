@@ -25,13 +25,20 @@ pub struct Report {
     pub log_id: String,
     /// The new log's id; another one.
     pub new_log_id: Option<String>,
+    /// The position of the first event that was not dropped from the old log on purpose.
+    pub first_available: u64,
+    /// The position at which the new log begins, with streams and checkpoints as they were there: the
+    /// same, or 0 if nothing says any more what they were.
+    pub begins_at: u64,
+    /// Copies of the base, which says that, that are wrong or missing, while another is right.
+    pub base_copies_wrong: Vec<String>,
     /// Segments of the old log in which a header or a whole frame was found.
     pub segments: u64,
     /// Batches that were whole.
     pub batches: u64,
-    /// Their events; the position of the next one in the new log.
+    /// Their events.
     pub events: u64,
-    /// Their streams.
+    /// Their streams, and those of which all events were dropped.
     pub streams: u64,
     /// Named checkpoints, with what the whole frames set each to last. What a frame has set that is not
     /// whole is lost: it may have been more.

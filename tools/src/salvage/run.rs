@@ -31,6 +31,8 @@ pub(super) struct Run {
     pub(super) last: FrameKind,
     /// Whether it begins behind the segment's header, and follows it.
     pub(super) heads: bool,
+    /// Whether it is the first of the whole log.
+    pub(super) begins: bool,
     /// The seal that this header names; none in segment 0.
     pub(super) predecessor: Option<Predecessor>,
     pub(super) frames: u64,
@@ -67,7 +69,7 @@ pub(super) struct Strand {
     pub(super) runs: Range<usize>,
     pub(super) events: u64,
     pub(super) frames: u64,
-    /// Whether it is the log's beginning: linked to the header of segment 0.
+    /// Whether it is the log's beginning: linked to the header of its first segment.
     pub(super) is_first: bool,
     /// Where its first event is.
     pub(super) position: Position,
@@ -80,11 +82,10 @@ impl Strand {
     /// A strand of these runs.
     pub(super) fn of(all: &[Run], runs: Range<usize>) -> Self {
         let own = all.get(runs.clone()).unwrap_or_default();
-        let is_first = |run: &Run| run.heads && run.sequence == SegmentSeq::ZERO;
         Self {
             events: own.iter().map(|run| run.events).sum(),
             frames: own.iter().map(|run| run.frames).sum(),
-            is_first: own.first().is_some_and(is_first),
+            is_first: own.first().is_some_and(|run| run.begins),
             position: own.first().map_or(Position::ZERO, |run| run.first.first_position),
             durable_to: own.last().map_or(Position::ZERO, |run| run.chain.synced_position),
             runs,

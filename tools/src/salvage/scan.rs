@@ -7,6 +7,7 @@
 //! must be is fixed by the log's id, the segment and the offset, so that neither the segment's header
 //! nor anything in front is needed. A whole frame is never looked into.
 
+use indicatif::ProgressBar;
 use quipu_format::{
     Body, ByteOffset, Chain, Frame, FrameHeader, LogId, Salt, SegmentHeader, SegmentSeq,
     find_header, layout,
@@ -88,6 +89,7 @@ pub(super) fn scan(
     file: &mut SegmentFile,
     number: SegmentSeq,
     (log_id, sequence): (LogId, SegmentSeq),
+    bar: &ProgressBar,
 ) -> Result<(Segment, Vec<Run>), VerifyError> {
     let about = Segment {
         file: number,
@@ -103,11 +105,14 @@ pub(super) fn scan(
     let salt = Salt::new(log_id, sequence);
     let mut scanner = Scanner { file, salt, start, about, runs: Vec::new(), budget };
     let mut at = layout::segment::BYTES as u64;
+    bar.inc(at.min(scanner.file.length));
     while at < scanner.file.length {
+        let before = at;
         at = match scanner.frame_at(at)? {
             Ok(frame) => scanner.take(at, &frame),
             Err(fault) => scanner.gap(at, fault)?,
         };
+        bar.inc(at - before);
     }
     Ok((scanner.about, scanner.runs))
 }
@@ -185,6 +190,7 @@ impl Scanner<'_> {
                 chain,
                 last: header.kind,
                 heads,
+                begins: false,
                 predecessor: self.about.own_header().and_then(|own| own.predecessor),
                 frames: 1,
                 events,

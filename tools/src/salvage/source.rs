@@ -16,8 +16,9 @@ use std::rc::Rc;
 use quipu_format::SegmentSeq;
 
 use super::patient::{Access, Patient, Unreadable};
+use crate::progress::Stages;
 use crate::verify::VerifyError;
-use crate::verify::directory::{Directory, SegmentFile, segment_name};
+use crate::verify::directory::{Directory, Front, SegmentFile, segment_name};
 use crate::verify::window::ReadAt;
 
 /// What is put between a file of this name, opened in this way, and whoever reads it.
@@ -28,6 +29,8 @@ pub(super) struct Source {
     path: PathBuf,
     directory: Directory,
     through: Through,
+    /// How far it is, for people who watch.
+    pub(super) stages: Stages,
     unreadable: RefCell<BTreeMap<SegmentSeq, Rc<RefCell<Unreadable>>>>,
 }
 
@@ -40,14 +43,14 @@ pub(super) enum Opened {
 }
 
 impl Source {
-    pub(super) fn new(path: &Path) -> Self {
-        Self::reading_through(path, Rc::new(|_, file, _| Box::new(file)))
+    pub(super) fn new(path: &Path, stages: Stages) -> Self {
+        Self { stages, ..Self::reading_through(path, Rc::new(|_, file, _| Box::new(file))) }
     }
 
     /// Puts something in front of each file: for tests, a device with bad sectors.
     pub(super) fn reading_through(path: &Path, through: Through) -> Self {
-        let directory = Directory::new(path);
-        Self { path: path.to_owned(), directory, through, unreadable: RefCell::default() }
+        let (path, directory, stages) = (path.to_owned(), Directory::new(path), Stages::hidden());
+        Self { path, directory, through, stages, unreadable: RefCell::default() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -57,6 +60,11 @@ impl Source {
     /// The numbers of the segments that are there, in order.
     pub(super) fn segments(&self) -> Result<Vec<SegmentSeq>, VerifyError> {
         self.directory.list().map(|(segments, _)| segments)
+    }
+
+    /// Where the log begins, by the newest base.
+    pub(super) fn front(&self) -> Result<Front, VerifyError> {
+        self.directory.front()
     }
 
     /// Opens a segment, whatever its header says.

@@ -14,6 +14,7 @@ use quipu_format::{CommitTime, FrameKind, NamedCheckpoint, Position};
 use super::SalvageError;
 use super::choose::{Choice, Cut, choose, rank};
 use super::cut::cut_off;
+use super::front::Front;
 use super::inventory::Inventory;
 use super::replay::{Placed, replay};
 use super::report::{Contradiction, Doubtful, LostVersions};
@@ -54,7 +55,8 @@ pub(super) struct Settled {
 /// rest is left out, and it is chosen anew.
 pub(super) fn tally(source: &Source, log: &mut Inventory) -> Result<Settled, SalvageError> {
     let mut strands = strands(&log.segments, &log.runs);
-    let (mut left, mut doubtful) = (Vec::new(), Vec::new());
+    let mut left = log.front.contradicted(&strands, &log.runs);
+    let mut doubtful = Vec::new();
     loop {
         let may_cut = doubtful.len() < CUTS_MAX;
         let cut = match choose(&strands, &log.runs, &left, may_cut) {
@@ -97,7 +99,9 @@ fn read(
     choice: &Choice,
     may_clash: bool,
 ) -> Result<Result<Tally, Clashing>, SalvageError> {
-    let mut streams = Streams { may_clash, ..Streams::default() };
+    let mut streams = Streams { may_clash, ..Streams::of(&log.front) };
+    let bytes = runs_of(choice, strands, &log.runs).map(|(_, run)| run.bytes()).sum();
+    source.stages.begin("reading", bytes);
     let chosen = runs_of(choice, strands, &log.runs);
     replay(source, &log.segments, chosen, |strand, placed| streams.take(strand, placed))?;
     Ok(match streams.clash.take() {
@@ -127,6 +131,8 @@ struct Streams {
     missing: u64,
     may_clash: bool,
     clash: Option<Clashing>,
+    /// The position of the next event in the new log.
+    position: u64,
 }
 
 #[derive(Default)]
@@ -140,7 +146,26 @@ struct Stream {
     batch: u64,
 }
 
+/// In the place of a strand: what was dropped from the front of the log.
+const DROPPED: usize = usize::MAX;
+
 impl Streams {
+    /// As they were where the log begins.
+    fn of(front: &Front) -> Self {
+        let mut streams = Self { position: front.start().as_u64(), ..Self::default() };
+        let Some(base) = front.view() else { return streams };
+        for stream in base.streams().flatten() {
+            let next = stream.version.as_u64() + 1;
+            let (strand, position) = (DROPPED, stream.position);
+            let state = Stream { next, next_now: next, strand, position, batch: 0 };
+            streams.by_name.insert(stream.name.into(), state);
+        }
+        let set = base.checkpoints().flatten();
+        streams.tally.checkpoints =
+            set.map(|set| (set.name.to_owned(), set.position.as_u64())).collect();
+        streams
+    }
+
     fn take(
         &mut self,
         strand: usize,
@@ -160,7 +185,7 @@ impl Streams {
         }
         self.tally.batches += 1;
         // Positions that are missing in front of this batch.
-        let positions = header.first_position.as_u64().saturating_sub(self.tally.events);
+        let positions = header.first_position.as_u64().saturating_sub(self.position);
         for ((index, name), count) in (0..).zip(placed.body.streams().names()).zip(event_counts) {
             let name = name.map_err(|_| placed.changed())?;
             let first = placed.frame.first_version(index).map_or(u64::MAX, u64::from);
@@ -174,6 +199,7 @@ impl Streams {
         }
         let tally = &mut self.tally;
         tally.events += u64::from(header.event_count);
+        self.position += u64::from(header.event_count);
         tally.first_commit.get_or_insert(header.commit_time);
         tally.last_commit = Some(header.commit_time);
         Ok(ControlFlow::Continue(()))
@@ -217,7 +243,7 @@ impl Streams {
         if twice {
             contradiction = Some(format!("stream {name:?} is named twice in one batch"));
         } else if first < next {
-            if self.may_clash && front.0 != strand {
+            if self.may_clash && front.0 != strand && front.0 != DROPPED {
                 let clash = Clash::Version { stream: name.to_owned(), version: first };
                 self.clash = Some(([front, (strand, position)], clash));
                 return ControlFlow::Break(());

@@ -53,6 +53,27 @@ impl Report {
         }
     }
 
+    /// What is known of the beginning, if it is not position 0.
+    fn dropped_line(&self) -> String {
+        let (first, start) = (self.first_available, self.begins_at);
+        let wrong = match &self.base_copies_wrong[..] {
+            [] => String::new(),
+            names => format!("; wrong or missing: {}", names.join(", ")),
+        };
+        match first {
+            0 => String::new(),
+            _ if first == start => format!(
+                "all below position {}, not lost; the new log begins there too{wrong}",
+                grouped(first)
+            ),
+            _ => format!(
+                "all below position {}, not lost; the new log begins at position {}",
+                grouped(first),
+                grouped(start)
+            ),
+        }
+    }
+
     /// What is known of the end.
     fn end_line(&self) -> String {
         match &self.end {
@@ -162,17 +183,21 @@ impl fmt::Display for Report {
         for (name, value) in [
             ("old log", format!("{}, log {}", self.directory, self.log_id)),
             ("new log", new),
+            ("dropped before", self.dropped_line()),
             ("segments", grouped(self.segments)),
             ("first commit", time(self.first_commit_nanos)),
             ("last commit", time(self.last_commit_nanos)),
             ("bytes skipped", grouped(self.bytes_skipped)),
             ("end of the log", self.end_line()),
         ] {
-            writeln!(f, "{name:<18}{value}")?;
+            if !value.is_empty() {
+                writeln!(f, "{name:<18}{value}")?;
+            }
         }
         table(f, "damage", &self.damage_lines())?;
         table(f, "lost positions", &self.lost_lines())?;
-        if !self.lost.is_empty() {
+        if self.moved.iter().any(|moved| moved.first != moved.first_is_now) || !self.lost.is_empty()
+        {
             table(f, "positions, and what they are in the new log", &self.moved_lines())?;
         }
         table(f, "lost versions, as far as later batches tell", &self.version_lines())?;

@@ -40,6 +40,8 @@ pub(crate) enum Front {
     Based(Base),
     /// That much is known, and not what the streams had come to: no copy of the newest base is right.
     Lost {
+        /// The first segment that is kept.
+        first: SegmentSeq,
         /// The first copy.
         file: String,
         /// What is wrong with it.
@@ -144,6 +146,11 @@ impl Directory {
         Self { path: path.to_owned() }
     }
 
+    /// The path of a file of this name.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
     pub(crate) fn display(&self) -> String {
         self.path.display().to_string()
     }
@@ -191,7 +198,7 @@ impl Directory {
         }
         let Some(first) = newest else { return Ok(Front::Whole) };
         let (mut found, mut wrong, mut unsound) = (None, None, Vec::new());
-        for name in COPIES.map(|copy| format!("{:020}.{copy}", first.as_u64())) {
+        for name in COPIES.map(|copy| Self::base_name(first, copy)) {
             let file = self.path.join(&name);
             match self.base_in(&file, first) {
                 Ok(bytes) => drop(found.get_or_insert((name, bytes))),
@@ -204,10 +211,15 @@ impl Directory {
         }
         Ok(match (found, wrong) {
             (Some((name, bytes)), _) => Front::Based(Base { name, first, bytes, unsound }),
-            (None, Some((file, error))) => Front::Lost { file, error },
+            (None, Some((file, error))) => Front::Lost { first, file, error },
             // Removed since it was listed: a writer has named another one.
             (None, None) => Front::Whole,
         })
+    }
+
+    /// The name of a copy of the base in front of a segment.
+    pub(crate) fn base_name(first: SegmentSeq, copy: &str) -> String {
+        format!("{:020}.{copy}", first.as_u64())
     }
 
     /// The bytes of a copy; `None`: it is not there.
@@ -278,7 +290,7 @@ impl Directory {
 }
 
 /// How many bytes the segments in a directory have; 0 where that cannot be told.
-pub(super) fn bytes(directory: &Path) -> u64 {
+pub(crate) fn bytes(directory: &Path) -> u64 {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let segments =
         entries.filter(|entry| sequence_of(&entry.file_name().to_string_lossy()).is_some());
@@ -343,6 +355,14 @@ pub(crate) fn wrong_magic(header: &HeaderState) -> Option<SegmentHeaderError> {
     (!half_written).then_some(*error)
 }
 
+/// The name of the index of a sealed segment.
+pub(super) fn index_name(sequence: SegmentSeq) -> String {
+    format!("{:020}.idx", sequence.as_u64())
+}
+
+/// The name of the table of the streams.
+pub(super) const STREAM_TABLE: &str = "streams.ckpt";
+
 /// The name of a segment's file.
 pub(crate) fn segment_name(sequence: SegmentSeq) -> String {
     format!("{:020}.seg", sequence.as_u64())
@@ -353,13 +373,13 @@ pub(crate) fn segment_name(sequence: SegmentSeq) -> String {
 fn is_unfinished(name: &str) -> bool {
     let Some(finished) = name.strip_suffix(".tmp") else { return false };
     let index = finished.strip_suffix(".idx").map(|digits| format!("{digits}.seg"));
-    finished == "streams.ckpt"
+    finished == STREAM_TABLE
         || base_of(finished).is_some()
         || sequence_of(index.as_deref().unwrap_or(finished)).is_some()
 }
 
 /// How the copies of a base end.
-const COPIES: [&str; 2] = ["base", "base2"];
+pub(crate) const COPIES: [&str; 2] = ["base", "base2"];
 
 /// The number of the segment that a base, by its file's name, is in front of.
 fn base_of(name: &str) -> Option<SegmentSeq> {

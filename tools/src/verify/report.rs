@@ -1,12 +1,13 @@
 //! What the verifier says: one sentence, then a table, or both as JSON.
 //!
-//! Owns: [`Report`], [`Tail`]. Calls nothing of the verifier's.
+//! Owns: [`Report`], [`Tail`]. Takes derived's [`WrongFile`], and calls nothing of the verifier's.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
+use super::derived::WrongFile;
 use crate::number::{counted, grouped};
 use crate::time::rfc3339;
 
@@ -37,6 +38,11 @@ pub struct Report {
     pub first_available: u64,
     /// Segments whose seal did not reach the disk. Nothing is lost: the next header names it.
     pub seals_missing: Vec<u64>,
+    /// Full segments with an index beside them that is right, every byte of it, and that of this segment.
+    pub indexes: u64,
+    /// Indexes and the table of the streams, if they are wrong. They are derived, and nothing is lost by it:
+    /// `quipu repair` has them made again.
+    pub derived_wrong: Vec<WrongFile>,
     /// Batches.
     pub batches: u64,
     /// The position of the next event; those from `first_available` on are there.
@@ -101,6 +107,7 @@ impl fmt::Display for Report {
         let time = |nanos: Option<u64>| nanos.map_or_else(|| "none".to_owned(), rfc3339);
         let mut segments = grouped(self.segments);
         for (count, what) in [
+            (self.indexes, "with an index"),
             (self.segments_unused, "prepared and unused"),
             (self.segments_unfinished as u64, "not fully prepared"),
             (self.segments_dropped as u64, "dropped, with their files still there"),
@@ -135,6 +142,9 @@ impl fmt::Display for Report {
         ] {
             writeln!(f, "{name:<18}{value}")?;
         }
+        for WrongFile { file, why } in &self.derived_wrong {
+            writeln!(f, "{:<18}{file}: {why}", "wrong")?;
+        }
         Ok(())
     }
 }
@@ -149,7 +159,14 @@ impl Report {
             counted(self.events.saturating_sub(self.first_available), "event", "events"),
             counted(self.streams as u64, "stream", "streams")
         );
+        let wrong = self.derived_wrong.len() as u64;
         match &self.tail {
+            Tail::Clean if wrong > 0 => format!(
+                "ok: {verified}; in the segments every checksum, link, position and version is right; {} \
+                 derived from them {} not, and can be made again with `quipu repair`.",
+                counted(wrong, "file", "files"),
+                if wrong == 1 { "is" } else { "are" }
+            ),
             Tail::Clean => {
                 format!("ok: {verified}; every checksum, link, position and version is right.")
             }

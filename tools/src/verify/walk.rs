@@ -1,6 +1,6 @@
 //! From the first frame of the log to the first place where none verifies.
 //!
-//! Owns: [`Walk`], which stands in one segment. May call: ahead, directory, frames, streams, the
+//! Owns: [`Walk`], which stands in one segment. May call: ahead, derived, directory, frames, streams, the
 //! format. Decides nothing: it says where it stopped and why.
 //!
 //! A walk that has stopped may be run again: it looks at the same place anew, in the files, and
@@ -9,13 +9,14 @@
 use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
-use quipu_format::sidecar::LogBase;
+use quipu_format::sidecar::{LogBase, SealedSegment};
 use quipu_format::{
     ByteOffset, Chain, CommitTime, LogId, Position, Predecessor, SegmentHeader, SegmentSeq, layout,
 };
 
 use super::ahead::{Ahead, Stretch};
 use super::decide::Fault;
+use super::derived::{Derived, WrongFile};
 use super::directory::{Directory, HeaderState, VerifyError, segment_name};
 use super::frames::{Frames, State, Taken, Totals};
 use super::streams::Streams;
@@ -38,6 +39,8 @@ pub(super) struct Walk<'a> {
     /// That of the first event that is kept: all below was durable.
     first_position: Position,
     state: State,
+    /// What is derived from the segments that were left.
+    derived: Derived,
 }
 
 /// What one step came to.
@@ -71,6 +74,7 @@ impl<'a> Walk<'a> {
             base: None,
             first_position: Position::ZERO,
             state: State { chain, streams: Streams::default(), totals: Totals::default() },
+            derived: Derived::default(),
         }
     }
 
@@ -145,6 +149,13 @@ impl<'a> Walk<'a> {
 
     pub(super) fn totals(&self) -> &Totals {
         &self.state.totals
+    }
+
+    /// What is derived from the segments that were left, the table of the streams included.
+    pub(super) fn derived(&mut self) -> (u64, Vec<WrongFile>) {
+        self.derived.stream_table(self.directory);
+        let Derived { indexes, wrong, .. } = std::mem::take(&mut self.derived);
+        (indexes, wrong)
     }
 
     pub(super) fn log_id(&self) -> Option<LogId> {
@@ -245,6 +256,17 @@ impl<'a> Walk<'a> {
 
     /// Goes on to the next segment, behind a seal.
     fn leave(&mut self, seal: Predecessor) {
+        if let Some(Frames { header, .. }) = &self.segment {
+            let sealed = SealedSegment {
+                log_id: header.log_id,
+                sequence: header.sequence,
+                base_position: header.base_position,
+                end_position: self.state.chain.position,
+                seal_end: seal.end,
+                seal_checksum: seal.checksum,
+            };
+            self.derived.index(self.directory, sealed);
+        }
         self.before = Some(seal);
         self.sequence = self.sequence.plus(1);
         self.segment = None;

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use quipu::{CommitTime, EventId, LogId, RecordedBatch};
+use quipu_format::sidecar::LogBase;
 use quipu_format::{
     Body, ByteOffset, Chain, FrameKind, Position, Salt, SegmentHeader, SegmentSeq, Step,
 };
@@ -15,6 +16,9 @@ use super::variants::{Files, segment_name};
 #[derive(Debug, Clone)]
 pub(crate) struct Original {
     pub(crate) log_id: LogId,
+    /// The position of the first event, and the segment that it is in.
+    pub(crate) first: Position,
+    first_segment: usize,
     pub(crate) batches: Vec<OriginalBatch>,
 }
 
@@ -49,9 +53,12 @@ pub(crate) struct OriginalEvent {
 impl Original {
     /// Decodes a log of whole segments.
     pub(crate) fn of(files: &Files) -> Self {
-        let mut original = Self { log_id: LogId::from_bytes([0; 16]), batches: Vec::new() };
+        let base = files.bases().into_iter().find_map(|name| base_in(files, &name));
+        let (first_segment, first) = base.unwrap_or((0, Position::ZERO));
+        let (log_id, batches) = (LogId::from_bytes([0; 16]), Vec::new());
+        let mut original = Self { log_id, first, first_segment, batches };
         let mut log_id = None;
-        for (sequence, name) in files.segments().iter().enumerate() {
+        for (sequence, name) in (first_segment..).zip(files.segments().iter()) {
             assert_eq!(*name, segment_name(sequence), "the log is whole");
             let bytes = files.get(name).unwrap();
             let Some(header) = SegmentHeader::decode(&bytes[..4096]).unwrap() else { break };
@@ -86,7 +93,18 @@ impl Original {
     }
 
     pub(crate) fn end(&self) -> Position {
-        Position::new(self.batches.last().map_or(0, |batch| batch.positions.end))
+        Position::new(self.batches.last().map_or(self.first.as_u64(), |batch| batch.positions.end))
+    }
+
+    /// Whether what outlives the dropped segments is still there, if any were dropped.
+    pub(crate) fn has_base(&self, damaged: &Files) -> bool {
+        let here = (self.first_segment, self.first);
+        let newest = damaged.bases().last().cloned();
+        let newest = newest.and_then(|name| name.split('.').next().map(str::to_owned));
+        let of_newest = |name: &&String| newest.as_deref().is_some_and(|it| name.starts_with(it));
+        let names = damaged.bases();
+        let mut copies = names.iter().filter(of_newest).filter_map(|name| base_in(damaged, name));
+        self.first == Position::ZERO || copies.any(|copy| copy == here)
     }
 
     /// The batches of which no byte has changed, in segments that still have their name; or whose
@@ -113,6 +131,14 @@ impl Original {
             (own && !theirs).then_some(bytes)
         })
     }
+}
+
+/// The segment that a base is in front of, and where that begins, if the base is right.
+fn base_in(files: &Files, name: &str) -> Option<(usize, Position)> {
+    let base = LogBase::decode(files.get(name)?).ok()?;
+    let first = base.first_segment();
+    let number: u64 = name.split('.').next()?.parse().ok()?;
+    (number == first.as_u64()).then_some((number as usize, base.chain().position))
 }
 
 impl Contents {

@@ -79,6 +79,11 @@ impl Files {
         self.0.get_mut(name).unwrap()
     }
 
+    /// The copies of the base.
+    pub(crate) fn bases(&self) -> Vec<String> {
+        self.0.keys().filter(|name| name.contains(".base")).cloned().collect()
+    }
+
     pub(crate) fn segments(&self) -> Vec<String> {
         self.0.keys().filter(|name| name.ends_with(".seg")).cloned().collect()
     }
@@ -142,7 +147,38 @@ pub(crate) fn logs() -> Vec<Variant> {
         appended(2, Some(1), true),
         appended(2, None, false),
         appended(0, None, true),
+        truncated(true),
+        truncated(false),
     ]
+}
+
+/// A log of which the first two segments have been dropped; closed, or copied while it is open.
+fn truncated(closed: bool) -> Variant {
+    let directory = tempfile::tempdir().unwrap();
+    let log = options().open(directory.path()).unwrap();
+    for number in 0..14_u64 {
+        let batch = Batch::new()
+            .event(format!("s-{}", number % 5), Event::new("T", vec![number as u8 + 1; 850]))
+            .event("all", Event::new("T", "y"))
+            .checkpoint(format!("p-{}", number % 7), Position::new(number));
+        log.append(batch).unwrap();
+    }
+    // The index of what is dropped is made beside all this. A close frame in the middle would bear false
+    // witness of where the log ends.
+    while log.would_truncate_before(Position::new(16)).unwrap().segments < 2 {
+        std::thread::yield_now();
+    }
+    let dropped = log.truncate_before(Position::new(16)).unwrap();
+    assert_eq!((dropped.segments, dropped.files_left), (2, 0));
+    let files = match closed {
+        true => {
+            log.close().unwrap();
+            Files::of(directory.path())
+        }
+        false => Files::of(directory.path()),
+    };
+    assert_eq!(files.bases().len(), 2);
+    Variant { what: format!("a truncated log, closed {closed}"), files }
 }
 
 /// Where each frame of a segment begins, as far as lengths lead.
@@ -173,7 +209,36 @@ pub(crate) fn single(log: &Variant, rng: &mut Rng) -> Vec<Variant> {
         contents(&name, log, rng, &mut with);
         checksums_right(&name, log, &mut with);
     }
+    bases(log, rng, &mut all);
     all
+}
+
+/// One copy of the base or both are gone, cut short, or have another byte.
+fn bases(log: &Variant, rng: &mut Rng, all: &mut Vec<Variant>) {
+    let names = log.files.bases();
+    let mut with = |which: &[String], what: &str, change: &mut dyn FnMut(&mut Files, &str)| {
+        let mut files = log.files.clone();
+        which.iter().for_each(|name| change(&mut files, name));
+        let what = format!("{}; {}: {what}", log.what, which.join(" and "));
+        all.push(Variant { what, files });
+    };
+    let both = std::iter::once(&names[..]).filter(|names| names.len() == 2);
+    for which in names.chunks(1).chain(both) {
+        with(which, "deleted", &mut |files, name| drop(files.0.remove(name)));
+        with(which, "empty", &mut |files, name| files.segment(name).clear());
+        with(which, "one byte short", &mut |files, name| {
+            let bytes = files.segment(name);
+            bytes.truncate(bytes.len().saturating_sub(1));
+        });
+        for _ in 0..12 {
+            with(which, "a bit flipped", &mut |files, name| {
+                let bytes = files.segment(name);
+                if let Some(last) = bytes.len().checked_sub(1) {
+                    bytes[rng.usize(..=last)] ^= 1 << rng.u8(..8);
+                }
+            });
+        }
+    }
 }
 
 type With<'a> = &'a mut dyn FnMut(String, &dyn Fn(&mut Files));
