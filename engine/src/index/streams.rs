@@ -6,8 +6,9 @@
 //! apart, once.
 
 use hashbrown::HashTable;
-use quipu_format::sidecar::{NameHash, StreamCheckpoint};
+use quipu_format::sidecar::{NameHash, SidecarError, StreamCheckpoint};
 use quipu_format::{Position, SegmentSeq, Version};
+use smallvec::SmallVec;
 
 use super::arena::{Chunks, NameAt, Names};
 use super::tail::{List, Tail, Tails};
@@ -40,6 +41,10 @@ struct Stream {
 
 const _: () = assert!(size_of::<Stream>() == 40);
 
+/// The least that a stream takes in a file: its hash, and a byte for the length of its name, the name, its
+/// version and its last position.
+const RECORD_BYTES_MIN: u64 = 12;
+
 /// Where the last event of a stream below some position is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Below {
@@ -60,8 +65,7 @@ impl Streams {
     /// Makes room for so many streams more, so that the table by name does not grow meanwhile.
     pub(crate) fn reserve(&mut self, more: usize) {
         let Self { by_name, streams, .. } = self;
-        by_name
-            .reserve(more, |number| streams.get(number.0 as usize).map_or(0, |stream| stream.hash));
+        by_name.reserve(more, |number| bucket_of(streams, *number));
     }
 
     /// The number of the stream with this name and hash.
@@ -71,7 +75,25 @@ impl Streams {
                 stream.hash == hash && self.names.get(stream.name) == name.as_bytes()
             })
         };
-        self.by_name.find(hash, same).copied()
+        self.by_name.find(bucket(hash), same).copied()
+    }
+
+    /// How many are touched at once.
+    pub(crate) const TOUCHED_MAX: usize = 16;
+
+    /// Asks for the memory in which streams with these hashes are found, before they are looked for.
+    ///
+    /// Each look waits for the table, then for the stream, then for its name. Here all wait for the
+    /// first together, then for the second, then for the third.
+    pub(crate) fn touch(&self, hashes: impl Iterator<Item = u64>) {
+        // By the few bits that the table itself has of a hash: nearly always the right one.
+        let found = hashes.filter_map(|hash| self.by_name.find(bucket(hash), |_| true));
+        let likely: SmallVec<[StreamNumber; Self::TOUCHED_MAX]> = found.copied().collect();
+        let names = likely.iter().filter_map(|number| Some(self.stream(*number)?.name));
+        let names: SmallVec<[NameAt; Self::TOUCHED_MAX]> = names.collect();
+        for name in names {
+            std::hint::black_box(self.names.get(name).first().copied());
+        }
     }
 
     /// The number of the stream with this name and hash, which is added if it is new.
@@ -87,9 +109,7 @@ impl Streams {
         let name = self.names.add(name);
         self.streams.push(Stream { hash, name, next_version: 0, last: Position::ZERO, list: 0 });
         let Self { by_name, streams, .. } = self;
-        by_name.insert_unique(hash, number, |number| {
-            streams.get(number.0 as usize).map_or(0, |stream| stream.hash)
-        });
+        by_name.insert_unique(bucket(hash), number, |number| bucket_of(streams, *number));
         number
     }
 
@@ -132,15 +152,35 @@ impl Streams {
         }
     }
 
+    /// All streams of a file whose checksum has been verified. That each of them is there once, and as
+    /// many as it says, is checked on the way.
+    pub(crate) fn of_table(table: &StreamCheckpoint<'_>) -> Result<Self, SidecarError> {
+        let mut streams = Self::default();
+        streams.reserve_for(table);
+        for stream in table.streams() {
+            let stream = stream?;
+            let number = streams.add(stream.hash.as_u64(), stream.name);
+            let (version, position) = (stream.version, stream.position);
+            streams.advance(number, StreamHead { version, position });
+        }
+        Ok(streams)
+    }
+
     /// Takes all streams of a file that has been verified, each of which is not further here.
     pub(crate) fn load(&mut self, table: &StreamCheckpoint<'_>) {
-        // Bounded by the file's length: each takes eleven bytes at least.
-        self.reserve(usize::try_from(table.header().stream_count).unwrap_or(0));
+        self.reserve_for(table);
         for stream in table.streams().flatten() {
             let number = self.find_or_add(stream.hash.as_u64(), stream.name);
             let (version, position) = (stream.version, stream.position);
             self.advance(number, StreamHead { version, position });
         }
+    }
+
+    /// Makes room for the streams of a file: for as many as it says, and as can be in so many bytes.
+    fn reserve_for(&mut self, table: &StreamCheckpoint<'_>) {
+        let header = table.header();
+        let most = header.stream_count.min(header.file_bytes / RECORD_BYTES_MIN);
+        self.reserve(usize::try_from(most).unwrap_or(0));
     }
 
     /// The stream's last event, published or not.
@@ -198,6 +238,20 @@ impl Streams {
     fn stream(&self, number: StreamNumber) -> Option<&Stream> {
         self.streams.get(number.0 as usize)
     }
+}
+
+/// What the table by name goes by, in the place of a name's hash: its low bits, which choose the place,
+/// are the hash's high ones. Files have streams in the order of their hashes; so whoever loads one goes
+/// through the table from front to back a few times, and never waits for one line of it after the other.
+///
+/// Who adds many in that order makes room for all of them first: a table that grows meanwhile would have
+/// all of them at its front.
+fn bucket(hash: u64) -> u64 {
+    hash.rotate_left(24)
+}
+
+fn bucket_of(streams: &Chunks<Stream>, number: StreamNumber) -> u64 {
+    streams.get(number.0 as usize).map_or(0, |stream| bucket(stream.hash))
 }
 
 #[cfg(test)]
