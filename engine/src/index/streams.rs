@@ -255,10 +255,12 @@ fn bucket_of(streams: &Chunks<Stream>, number: StreamNumber) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)] // a test may panic
 mod tests {
     use super::*;
     use crate::index::StreamIndex;
-    use quipu_format::LogId;
+    use quipu_format::sidecar::{CheckpointBuilder, SealedSegment, StreamState};
+    use quipu_format::{ByteOffset, LogId, layout};
 
     fn index() -> StreamIndex {
         StreamIndex::new(LogId::from_bytes([1; 16]))
@@ -356,6 +358,57 @@ mod tests {
             assert_eq!(streams.head_below(a, Position::new(2)), Below::Behind(head(1, 2)));
             assert!(streams.list(a, SegmentSeq::ZERO).is_none(), "segment 1 has to be asked first");
         });
+    }
+
+    /// A file of so many streams.
+    fn table(count: u64) -> Vec<u8> {
+        let hasher = index();
+        let name = |number: u64| format!("s-{number}");
+        let mut names: Vec<_> =
+            (0..count).map(|number| (hasher.hash(&name(number)), number)).collect();
+        names.sort_unstable();
+        let mut builder = CheckpointBuilder::new([]);
+        for (hash, number) in names {
+            let (hash, version) = (NameHash::new(hash), Version::new(number));
+            let position = Position::new(2 * number);
+            builder.push(&StreamState { hash, name: &name(number), version, position });
+        }
+        builder.finish(&SealedSegment {
+            log_id: LogId::from_bytes([1; 16]),
+            sequence: SegmentSeq::ZERO,
+            base_position: Position::ZERO,
+            end_position: Position::new(u64::MAX),
+            seal_end: ByteOffset::new(8192),
+            seal_checksum: 7,
+        })
+    }
+
+    #[test]
+    fn streams_of_a_file_are_found_touched_or_not() {
+        let bytes = table(5_000);
+        let streams = Streams::of_table(&StreamCheckpoint::decode(&bytes).unwrap()).unwrap();
+        assert_eq!(streams.len(), 5_000);
+        let index = index();
+        let hash = |number: u64| index.hash(&format!("s-{number}"));
+        streams.touch((4_990..5_006).map(hash));
+        for number in 0..5_000 {
+            let found = streams.find(hash(number), &format!("s-{number}")).unwrap();
+            assert_eq!(streams.head(found), Some(head(number, 2 * number)));
+        }
+        assert_eq!(streams.find(hash(5_000), "s-5000"), None);
+    }
+
+    #[test]
+    fn a_file_that_says_more_streams_than_it_has_room_for_is_wrong_and_takes_no_memory() {
+        let mut bytes = table(3);
+        let at = layout::checkpoint::STREAM_COUNT;
+        bytes[at..at + 8].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
+        let (front, header) = (layout::checkpoint::CHECKSUM, layout::checkpoint::BYTES);
+        bytes[front..front + 4].fill(0);
+        let checksum = crc32c::crc32c(&bytes[..header]);
+        bytes[front..front + 4].copy_from_slice(&checksum.to_le_bytes());
+        let table = StreamCheckpoint::decode(&bytes).unwrap();
+        assert!(Streams::of_table(&table).is_err());
     }
 
     #[test]
