@@ -6,8 +6,12 @@
 //! events in streams of 100, the other half spread over as many streams that there are ten events to a
 //! stream in all. Then a process of its own opens it after a clean close, and tells how long that took,
 //! how much memory of its own it needs, how fast it reads streams of 100 at random, and how soon it has
-//! the last ten events of one. Last, all files that are derived from segments are removed, and it is
+//! the last ten events of one. Then all files that are derived from segments are removed, and it is
 //! opened once more. The floor of an opening is to read those files. `--chart` draws the openings.
+//!
+//! Memory is told twice: as the log is left, with the lists of the segment that is written, and once more
+//! when that one is full, has its index, and the next has just begun: what remains is the index of streams,
+//! and their names. The lists are the fixed part: never more than the events of a segment need.
 
 use std::env;
 use std::fs;
@@ -16,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use quipu::{Batch, Durability, Event, Log};
 use quipu_bench::chart::{self, Line};
 use quipu_bench::measure::Failure;
@@ -40,6 +45,7 @@ fn main() -> Result<(), Failure> {
             "--chart" => picture = Some(PathBuf::from(value()?)),
             "--look" => return look(Path::new(&value()?)),
             "--rebuild" => return rebuild(Path::new(&value()?)),
+            "--memory" => return memory(Path::new(&value()?)),
             size => sizes.push(size.parse::<u64>()?),
         }
     }
@@ -64,6 +70,8 @@ fn main() -> Result<(), Failure> {
         for (line, millis) in lines.iter_mut().zip([with, without]) {
             line.points.push((events as f64, millis));
         }
+        begin_segment(root.path())?;
+        told(&["--memory", &root.path().to_string_lossy()])?;
     }
     match picture {
         Some(file) => chart::draw(&file, "Opening a log", ("events", "ms"), &lines),
@@ -118,11 +126,13 @@ fn look(directory: &Path) -> Result<(), Failure> {
     let memory = own_memory()?.saturating_sub(before);
     let events = log.end().as_u64();
     let streams = log.recovery_report().streams as u64;
-    let mut openings = Vec::new();
+    let (mut openings, mut of_processor) = (Vec::new(), Vec::new());
     for _ in 0..OPENINGS {
-        let started = Instant::now();
-        drop(Log::open_read_only(directory)?);
+        let (started, cpu) = (Instant::now(), processor_time()?);
+        let opened = Log::open_read_only(directory)?;
         openings.push(started.elapsed());
+        of_processor.push(processor_time()?.saturating_sub(cpu));
+        drop(opened);
     }
     let started = Instant::now();
     for file in fs::read_dir(directory)? {
@@ -134,8 +144,9 @@ fn look(directory: &Path) -> Result<(), Failure> {
     let floor = started.elapsed();
     let opened = median(&mut openings);
     println!(
-        "opened after a clean close in {:.1} ms (median of {OPENINGS}); to read the derived files takes {:.1} ms",
+        "opened after a clean close in {:.1} ms ({:.1} ms of processor; medians of {OPENINGS}); to read the derived files takes {:.1} ms",
         millis(opened),
+        millis(median(&mut of_processor)),
         millis(floor)
     );
     println!(
@@ -184,15 +195,54 @@ fn read_streams(log: &Log, events: u64) -> Result<(), Failure> {
 
 /// In a process of its own: opens the log without anything that is derived.
 fn rebuild(directory: &Path) -> Result<(), Failure> {
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), processor_time()?);
     let log = Log::open(directory)?;
     let took = started.elapsed();
+    let of_processor = processor_time()?.saturating_sub(cpu);
     let made = log.recovery_report().indexes_made;
     println!(
-        "opened with all of them removed in {:.1} ms; {made} indexes made again",
-        millis(took)
+        "opened with all of them removed in {:.1} ms ({:.1} ms of processor); {made} indexes made again",
+        millis(took),
+        millis(of_processor)
     );
     println!("{}", millis(took));
+    Ok(())
+}
+
+/// Fills the segment that is written, so that the next one begins.
+fn begin_segment(directory: &Path) -> Result<(), Failure> {
+    let log = Log::options().durability(Durability::Buffered).open(directory)?;
+    let begun = log.stats().segments;
+    let payload = vec![7; 1 << 20];
+    while log.stats().segments == begun {
+        log.append(Batch::new().event(FILLER, Event::new("T", &payload[..])))?;
+    }
+    log.close()?;
+    Ok(())
+}
+
+/// The stream that fills a segment.
+const FILLER: &str = "filler";
+
+/// In a process of its own: what the index of streams needs, where the segment that is written is empty.
+fn memory(directory: &Path) -> Result<(), Failure> {
+    let before = own_memory()?;
+    let log = Log::open_read_only(directory)?;
+    let memory = own_memory()?.saturating_sub(before) as f64;
+    let streams = log.recovery_report().streams as f64;
+    let events = log.end().as_u64();
+    let mut names = std::collections::HashSet::new();
+    for event in log.read(..) {
+        names.insert(event?.stream().to_owned());
+    }
+    let bytes = names.iter().map(String::len).sum::<usize>() as f64;
+    println!(
+        "memory behind a full segment: {:.1} bytes for each stream, of which {:.1} its name, {:.1} all else",
+        memory / streams,
+        bytes / streams,
+        (memory - bytes) / streams
+    );
+    println!("{events}");
     Ok(())
 }
 
@@ -227,6 +277,12 @@ fn own_memory() -> Result<u64, Failure> {
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no RssAnon")?;
     Ok(kib.trim().parse::<u64>()? * 1024)
+}
+
+/// What all threads of this process have had of the processors: says more than the time that has passed,
+/// on a machine that does other work too.
+fn processor_time() -> Result<Duration, Failure> {
+    Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
 }
 
 fn median(times: &mut [Duration]) -> Duration {

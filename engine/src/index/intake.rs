@@ -17,26 +17,30 @@ pub(crate) fn take(
 ) -> Result<(), FrameError> {
     frame.check_room(offset, capacity)?;
     let body = Body::decode(frame)?;
-    let mut numbers: Vec<(u64, Option<StreamNumber>)> = Vec::new();
-    for (at, name) in (0_u32..).zip(body.streams().names()) {
+    let mut named = Vec::new();
+    for name in body.streams().names() {
         let name = name?;
-        let hash = index.hash(name);
-        let number = streams.find(hash, name);
-        let next = number.map(|number| streams.next_version(number)).unwrap_or_default();
-        let found = frame.first_version(at).unwrap_or_default();
-        if found != next {
-            let field = "stream version";
-            return Err(FrameError::Field { field, found: found.as_u64() });
-        }
-        numbers.push((hash, number));
+        named.push(Named { name, hash: index.hash(name), number: None });
     }
-    check_distinct(&body, &numbers)?;
+    let mut at = 0_u32;
+    for some in named.chunks_mut(Streams::TOUCHED_MAX) {
+        streams.touch(some.iter().map(|named| named.hash));
+        for Named { name, hash, number } in some {
+            *number = streams.find(*hash, name);
+            let next = number.map(|number| streams.next_version(number)).unwrap_or_default();
+            let found = frame.first_version(at).unwrap_or_default();
+            if found != next {
+                let field = "stream version";
+                return Err(FrameError::Field { field, found: found.as_u64() });
+            }
+            at += 1;
+        }
+    }
+    check_distinct(&named)?;
     let first = frame.header.first_position;
     for (at, event) in (0_u64..).zip(body.events()) {
         let event = event?;
-        let stream = event.stream;
-        if let Some((hash, number)) = numbers.get_mut(stream as usize) {
-            let name = body.streams().name(stream)?;
+        if let Some(Named { name, hash, number }) = named.get_mut(event.stream as usize) {
             let number = *number.get_or_insert_with(|| streams.find_or_add(*hash, name));
             streams.push(number, first.plus(at));
         }
@@ -47,20 +51,25 @@ pub(crate) fn take(
     Ok(())
 }
 
+/// A stream of a batch's table.
+struct Named<'a> {
+    name: &'a str,
+    hash: u64,
+    /// `None`: it is new.
+    number: Option<StreamNumber>,
+}
+
 /// Whether every name of a batch's table is there once: two events would share a version else.
-fn check_distinct(
-    body: &Body<'_>,
-    numbers: &[(u64, Option<StreamNumber>)],
-) -> Result<(), FrameError> {
-    let mut by_hash: Vec<(u64, u32)> =
-        numbers.iter().zip(0_u32..).map(|((hash, _), at)| (*hash, at)).collect();
-    by_hash.sort_unstable();
-    for pair in by_hash.windows(2) {
-        if let [(first_hash, first), (second_hash, second)] = *pair
+fn check_distinct(named: &[Named<'_>]) -> Result<(), FrameError> {
+    let mut sorted: Vec<(u64, &str, u32)> =
+        named.iter().zip(0_u32..).map(|(named, at)| (named.hash, named.name, at)).collect();
+    sorted.sort_unstable();
+    for pair in sorted.windows(2) {
+        if let [(first_hash, first, _), (second_hash, second, at)] = *pair
             && first_hash == second_hash
-            && body.streams().name(first)? == body.streams().name(second)?
+            && first == second
         {
-            return Err(FrameError::Field { field: "stream name", found: u64::from(second) });
+            return Err(FrameError::Field { field: "stream name", found: u64::from(at) });
         }
     }
     Ok(())

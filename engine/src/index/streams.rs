@@ -6,8 +6,9 @@
 //! apart, once.
 
 use hashbrown::HashTable;
-use quipu_format::sidecar::{NameHash, StreamCheckpoint};
+use quipu_format::sidecar::{NameHash, SidecarError, StreamCheckpoint};
 use quipu_format::{Position, SegmentSeq, Version};
+use smallvec::SmallVec;
 
 use super::arena::{Chunks, NameAt, Names};
 use super::tail::{List, Tail, Tails};
@@ -40,6 +41,10 @@ struct Stream {
 
 const _: () = assert!(size_of::<Stream>() == 40);
 
+/// The least that a stream takes in a file: its hash, and a byte for the length of its name, the name, its
+/// version and its last position.
+const RECORD_BYTES_MIN: u64 = 12;
+
 /// Where the last event of a stream below some position is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Below {
@@ -60,8 +65,7 @@ impl Streams {
     /// Makes room for so many streams more, so that the table by name does not grow meanwhile.
     pub(crate) fn reserve(&mut self, more: usize) {
         let Self { by_name, streams, .. } = self;
-        by_name
-            .reserve(more, |number| streams.get(number.0 as usize).map_or(0, |stream| stream.hash));
+        by_name.reserve(more, |number| bucket_of(streams, *number));
     }
 
     /// The number of the stream with this name and hash.
@@ -71,7 +75,25 @@ impl Streams {
                 stream.hash == hash && self.names.get(stream.name) == name.as_bytes()
             })
         };
-        self.by_name.find(hash, same).copied()
+        self.by_name.find(bucket(hash), same).copied()
+    }
+
+    /// How many are touched at once.
+    pub(crate) const TOUCHED_MAX: usize = 16;
+
+    /// Asks for the memory in which streams with these hashes are found, before they are looked for.
+    ///
+    /// Each look waits for the table, then for the stream, then for its name. Here all wait for the
+    /// first together, then for the second, then for the third.
+    pub(crate) fn touch(&self, hashes: impl Iterator<Item = u64>) {
+        // By the few bits that the table itself has of a hash: nearly always the right one.
+        let found = hashes.filter_map(|hash| self.by_name.find(bucket(hash), |_| true));
+        let likely: SmallVec<[StreamNumber; Self::TOUCHED_MAX]> = found.copied().collect();
+        let names = likely.iter().filter_map(|number| Some(self.stream(*number)?.name));
+        let names: SmallVec<[NameAt; Self::TOUCHED_MAX]> = names.collect();
+        for name in names {
+            std::hint::black_box(self.names.get(name).first().copied());
+        }
     }
 
     /// The number of the stream with this name and hash, which is added if it is new.
@@ -87,9 +109,7 @@ impl Streams {
         let name = self.names.add(name);
         self.streams.push(Stream { hash, name, next_version: 0, last: Position::ZERO, list: 0 });
         let Self { by_name, streams, .. } = self;
-        by_name.insert_unique(hash, number, |number| {
-            streams.get(number.0 as usize).map_or(0, |stream| stream.hash)
-        });
+        by_name.insert_unique(bucket(hash), number, |number| bucket_of(streams, *number));
         number
     }
 
@@ -132,15 +152,35 @@ impl Streams {
         }
     }
 
+    /// All streams of a file whose checksum has been verified. That each of them is there once, and as
+    /// many as it says, is checked on the way.
+    pub(crate) fn of_table(table: &StreamCheckpoint<'_>) -> Result<Self, SidecarError> {
+        let mut streams = Self::default();
+        streams.reserve_for(table);
+        for stream in table.streams() {
+            let stream = stream?;
+            let number = streams.add(stream.hash.as_u64(), stream.name);
+            let (version, position) = (stream.version, stream.position);
+            streams.advance(number, StreamHead { version, position });
+        }
+        Ok(streams)
+    }
+
     /// Takes all streams of a file that has been verified, each of which is not further here.
     pub(crate) fn load(&mut self, table: &StreamCheckpoint<'_>) {
-        // Bounded by the file's length: each takes eleven bytes at least.
-        self.reserve(usize::try_from(table.header().stream_count).unwrap_or(0));
+        self.reserve_for(table);
         for stream in table.streams().flatten() {
             let number = self.find_or_add(stream.hash.as_u64(), stream.name);
             let (version, position) = (stream.version, stream.position);
             self.advance(number, StreamHead { version, position });
         }
+    }
+
+    /// Makes room for the streams of a file: for as many as it says, and as can be in so many bytes.
+    fn reserve_for(&mut self, table: &StreamCheckpoint<'_>) {
+        let header = table.header();
+        let most = header.stream_count.min(header.file_bytes / RECORD_BYTES_MIN);
+        self.reserve(usize::try_from(most).unwrap_or(0));
     }
 
     /// The stream's last event, published or not.
@@ -200,11 +240,27 @@ impl Streams {
     }
 }
 
+/// What the table by name goes by, in the place of a name's hash: its low bits, which choose the place,
+/// are the hash's high ones. Files have streams in the order of their hashes; so whoever loads one goes
+/// through the table from front to back a few times, and never waits for one line of it after the other.
+///
+/// Who adds many in that order makes room for all of them first: a table that grows meanwhile would have
+/// all of them at its front.
+fn bucket(hash: u64) -> u64 {
+    hash.rotate_left(24)
+}
+
+fn bucket_of(streams: &Chunks<Stream>, number: StreamNumber) -> u64 {
+    streams.get(number.0 as usize).map_or(0, |stream| bucket(stream.hash))
+}
+
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)] // a test may panic
 mod tests {
     use super::*;
     use crate::index::StreamIndex;
-    use quipu_format::LogId;
+    use quipu_format::sidecar::{CheckpointBuilder, SealedSegment, StreamState};
+    use quipu_format::{ByteOffset, LogId, layout};
 
     fn index() -> StreamIndex {
         StreamIndex::new(LogId::from_bytes([1; 16]))
@@ -302,6 +358,57 @@ mod tests {
             assert_eq!(streams.head_below(a, Position::new(2)), Below::Behind(head(1, 2)));
             assert!(streams.list(a, SegmentSeq::ZERO).is_none(), "segment 1 has to be asked first");
         });
+    }
+
+    /// A file of so many streams.
+    fn table(count: u64) -> Vec<u8> {
+        let hasher = index();
+        let name = |number: u64| format!("s-{number}");
+        let mut names: Vec<_> =
+            (0..count).map(|number| (hasher.hash(&name(number)), number)).collect();
+        names.sort_unstable();
+        let mut builder = CheckpointBuilder::new([]);
+        for (hash, number) in names {
+            let (hash, version) = (NameHash::new(hash), Version::new(number));
+            let position = Position::new(2 * number);
+            builder.push(&StreamState { hash, name: &name(number), version, position });
+        }
+        builder.finish(&SealedSegment {
+            log_id: LogId::from_bytes([1; 16]),
+            sequence: SegmentSeq::ZERO,
+            base_position: Position::ZERO,
+            end_position: Position::new(u64::MAX),
+            seal_end: ByteOffset::new(8192),
+            seal_checksum: 7,
+        })
+    }
+
+    #[test]
+    fn streams_of_a_file_are_found_touched_or_not() {
+        let bytes = table(5_000);
+        let streams = Streams::of_table(&StreamCheckpoint::decode(&bytes).unwrap()).unwrap();
+        assert_eq!(streams.len(), 5_000);
+        let index = index();
+        let hash = |number: u64| index.hash(&format!("s-{number}"));
+        streams.touch((4_990..5_006).map(hash));
+        for number in 0..5_000 {
+            let found = streams.find(hash(number), &format!("s-{number}")).unwrap();
+            assert_eq!(streams.head(found), Some(head(number, 2 * number)));
+        }
+        assert_eq!(streams.find(hash(5_000), "s-5000"), None);
+    }
+
+    #[test]
+    fn a_file_that_says_more_streams_than_it_has_room_for_is_wrong_and_takes_no_memory() {
+        let mut bytes = table(3);
+        let at = layout::checkpoint::STREAM_COUNT;
+        bytes[at..at + 8].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
+        let (front, header) = (layout::checkpoint::CHECKSUM, layout::checkpoint::BYTES);
+        bytes[front..front + 4].fill(0);
+        let checksum = crc32c::crc32c(&bytes[..header]);
+        bytes[front..front + 4].copy_from_slice(&checksum.to_le_bytes());
+        let table = StreamCheckpoint::decode(&bytes).unwrap();
+        assert!(Streams::of_table(&table).is_err());
     }
 
     #[test]

@@ -18,21 +18,19 @@
 use std::sync::Arc;
 
 use quipu_format::sidecar::{SealedSegment, Section, SidecarError, StreamPositions};
-use quipu_format::{
-    ByteOffset, Chain, ControlKind, Frame, FrameKind, Position, Salt, SegmentHeader, layout,
-};
+use quipu_format::{ByteOffset, Chain, ControlKind, Frame, FrameKind, Salt, SegmentHeader, layout};
 
 use super::checkpoints::CheckpointWalk;
 use super::inventory::{Found, HeaderState};
 use super::scan::{Accepted, Walk};
 use crate::append::expected::StreamHead;
-use crate::error::ReadError;
 use crate::index::tail::Tail;
 use crate::index::{StreamIndex, StreamNumber, Streams};
 use crate::segment::landmarks::Landmarks;
 use crate::segment::reader::Segment;
 use crate::segment::sidecar::{self, Frames, LoadError, SegmentIndex};
 use crate::storage::Directory;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// What has been found of indexes and done about them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -181,7 +179,7 @@ fn seal_offset(sealed: &SealedSegment) -> ByteOffset {
 fn load_streams(streams: &mut Streams, own: &SegmentIndex) -> Result<bool, SidecarError> {
     let sidecar = own.sidecar(&[Section::StreamTable, Section::StreamRecords])?;
     let segment = &own.header().segment;
-    let mut numbers: Vec<Option<StreamNumber>> = Vec::with_capacity(sidecar.streams().len());
+    let mut moved: Vec<Moved<'_>> = Vec::with_capacity(sidecar.streams().len());
     let mut events = 0_u64;
     for found in sidecar.streams() {
         let found = found?;
@@ -190,20 +188,29 @@ fn load_streams(streams: &mut Streams, own: &SegmentIndex) -> Result<bool, Sidec
         if !goes_on(&found, head) {
             return Ok(false);
         }
-        numbers.push(number);
+        let head = StreamHead { version: found.last_version(), position: found.positions.last() };
+        moved.push(Moved { number, hash: found.hash.as_u64(), name: found.name, head });
         events = events.saturating_add(found.positions.len());
     }
     if events != segment.end_position.as_u64() - segment.base_position.as_u64() {
         return Ok(false);
     }
-    streams.reserve(numbers.iter().filter(|number| number.is_none()).count());
-    for (found, number) in sidecar.streams().zip(numbers) {
-        let found = found?;
-        let number = number.unwrap_or_else(|| streams.find_or_add(found.hash.as_u64(), found.name));
-        let (version, position) = (found.last_version(), found.positions.last());
-        streams.advance(number, StreamHead { version, position });
+    streams.reserve(moved.iter().filter(|moved| moved.number.is_none()).count());
+    for Moved { number, hash, name, head } in moved {
+        let number = number.unwrap_or_else(|| streams.find_or_add(hash, name));
+        streams.advance(number, head);
     }
     Ok(true)
+}
+
+/// A stream that goes on in a segment, by the segment's index.
+struct Moved<'a> {
+    /// `None`: it is new.
+    number: Option<StreamNumber>,
+    hash: u64,
+    name: &'a str,
+    /// Where it ends there.
+    head: StreamHead,
 }
 
 /// Whether a stream that stands at `head` goes on as its record says.
@@ -242,22 +249,57 @@ pub(crate) fn complete(
             }
         }
     }
-    let threads = if missing.len() > 1 { threads() } else { 1 };
-    for group in missing.chunks(threads.max(1)) {
-        for ((segment, sealed), bytes) in group.iter().zip(build_all(group, index)) {
+    let threads = if missing.len() > 1 { threads().min(missing.len()) } else { 1 };
+    let makers = Makers { directory, store, index, missing: &missing, next: AtomicUsize::new(0) };
+    let made = match threads {
+        0 | 1 => vec![makers.run()],
+        _ => std::thread::scope(|scope| {
+            let run = || makers.run();
+            let started: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+            // What one that panicked has left over keeps its tail.
+            started.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        }),
+    };
+    for IndexCounts { made, unstored, .. } in made {
+        counts.made += made;
+        counts.unstored += unstored;
+    }
+    counts
+}
+
+/// Those who make missing indexes, each of them one after the other: while one waits for the disk, the
+/// others go on.
+struct Makers<'a> {
+    directory: &'a dyn Directory,
+    store: bool,
+    index: &'a StreamIndex,
+    missing: &'a [(&'a Arc<Segment>, SealedSegment)],
+    /// The place of the next one that nobody has taken.
+    next: AtomicUsize,
+}
+
+impl Makers<'_> {
+    /// Makes one index after the other, until all are taken.
+    fn run(&self) -> IndexCounts {
+        let Self { directory, store, index, missing, next } = self;
+        let mut counts = IndexCounts::default();
+        while let Some((segment, sealed)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let ways_back = index.read().tail(sealed.sequence).map(Tail::ways_back);
+            let ways_back = ways_back.unwrap_or_default();
+            let built = sidecar::build(segment, sealed, &ways_back, Frames::Found);
             // A segment that does not verify any more keeps its tail, and readers meet the damage.
-            let Ok(bytes) = bytes else { continue };
+            let Ok(bytes) = built else { continue };
             counts.made += 1;
             let stored = match store {
-                true => sidecar::store(directory, sealed, &bytes).ok(),
+                true => sidecar::store(*directory, sealed, &bytes).ok(),
                 false => None,
             };
             counts.unstored += usize::from(stored.is_none());
             let own = stored.unwrap_or_else(|| SegmentIndex::in_memory(*sealed, bytes));
             give(segment, own, index);
         }
+        counts
     }
-    counts
 }
 
 /// Gives a segment its index, in the place of what was kept in memory.
@@ -266,30 +308,3 @@ pub(crate) fn give(segment: &Segment, own: SegmentIndex, index: &StreamIndex) {
     segment.attach(own);
     index.update(|streams| streams.take_tail(sequence));
 }
-
-/// Builds the indexes of a few segments, each on a thread of its own.
-fn build_all(
-    group: &[(&Arc<Segment>, SealedSegment)],
-    index: &StreamIndex,
-) -> Vec<Result<Vec<u8>, ReadError>> {
-    let with_ways_back = |(segment, sealed): &(&Arc<Segment>, SealedSegment)| {
-        let streams = index.read();
-        let ways_back = streams.tail(sealed.sequence).map(Tail::ways_back).unwrap_or_default();
-        (Arc::clone(segment), *sealed, ways_back)
-    };
-    let jobs: Vec<_> = group.iter().map(with_ways_back).collect();
-    let build = |(segment, sealed, ways_back): &(Arc<Segment>, SealedSegment, WaysBack)| {
-        sidecar::build(segment, sealed, ways_back, Frames::Found)
-    };
-    if let [one] = &*jobs {
-        return vec![build(one)];
-    }
-    std::thread::scope(|scope| {
-        let building: Vec<_> = jobs.iter().map(|job| scope.spawn(move || build(job))).collect();
-        let built = building.into_iter().zip(&jobs);
-        built.map(|(built, job)| built.join().unwrap_or_else(|_| build(job))).collect()
-    })
-}
-
-/// For each stream that goes on in a segment: its first event there, and the one in front.
-type WaysBack = Vec<(Position, Position)>;

@@ -132,7 +132,8 @@ fn start(inventory: &Inventory, index: &StreamIndex, walk: &mut Walk) -> Result<
     let forgot = |error| inventory.error("read", &base.name, std::io::Error::other(error));
     let view = base.view().map_err(forgot)?;
     walk.checkpoints.begin(view.checkpoints()).map_err(forgot)?;
-    index.update(|streams| streams.load(view.table()));
+    let streams = Streams::of_table(view.table()).map_err(forgot)?;
+    index.update(|index| *index = streams);
     Ok(())
 }
 

@@ -11,13 +11,13 @@
 use std::sync::Arc;
 
 use quipu_format::SegmentSeq;
-use quipu_format::sidecar::{SidecarError, StreamCheckpoint};
+use quipu_format::sidecar::StreamCheckpoint;
 
 use super::indexes::pass_over_unread;
 use super::inventory::Inventory;
 use super::scan::{Walk, admit};
-use crate::index::StreamIndex;
 use crate::index::table::TableKeeper;
+use crate::index::{StreamIndex, Streams};
 use crate::segment::reader::Segment;
 use crate::segment::sidecar::LoadError;
 use crate::segment::stream_table;
@@ -97,11 +97,10 @@ pub(super) fn pass_over(
         }
         expected = expected.plus(1);
     }
-    let streams: Result<u64, SidecarError> =
-        table.streams().try_fold(0, |count, stream| stream.map(|_| count + 1));
-    let entries = streams? + table.header().checkpoint_count;
+    let streams = Streams::of_table(&table)?;
+    let entries = streams.len() as u64 + table.header().checkpoint_count;
     walk.checkpoints.start(table.checkpoints())?;
-    index.update(|streams| streams.load(&table));
+    index.update(|index| *index = streams);
     walk.table = TableUse::Used { covered: last, entries };
     Ok(())
 }

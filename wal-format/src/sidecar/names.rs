@@ -7,8 +7,9 @@
 //! hashes are spread evenly, the place of one is guessed from its value: a look touches about one
 //! page of the table and one of the records.
 
-use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use hashbrown::HashTable;
 
@@ -237,12 +238,15 @@ pub(super) struct NamesBuilder {
     hasher: NameHasher,
     by_hash: HashTable<u32>,
     entries: Vec<Collected>,
+    /// One behind the other.
+    names: String,
 }
 
 #[derive(Debug)]
 struct Collected {
     hash: NameHash,
-    name: Box<str>,
+    /// Where the name stands.
+    name: Range<usize>,
     /// Of a stream.
     first_version: Version,
     positions: PositionsBuilder,
@@ -250,7 +254,8 @@ struct Collected {
 
 impl NamesBuilder {
     pub(super) fn new(kind: NameKind, hasher: NameHasher) -> Self {
-        Self { kind, hasher, by_hash: HashTable::new(), entries: Vec::new() }
+        let (by_hash, entries, names) = (HashTable::new(), Vec::new(), String::new());
+        Self { kind, hasher, by_hash, entries, names }
     }
 
     /// Notes the event at `position`, less the base position.
@@ -261,9 +266,10 @@ impl NamesBuilder {
     /// Notes an event of a stream; its version is `version`. Gives the version that was due.
     pub(super) fn push_at(&mut self, name: &str, position: u64, version: Version) -> Version {
         let hash = self.hasher.hash(name, self.kind);
-        let Self { by_hash, entries, .. } = self;
+        let Self { by_hash, entries, names, .. } = self;
         let same = |index: &u32| {
-            entries.get(*index as usize).is_some_and(|at| at.hash == hash && *at.name == *name)
+            let entry = entries.get(*index as usize).filter(|entry| entry.hash == hash);
+            entry.is_some_and(|entry| names.get(entry.name.clone()) == Some(name))
         };
         let found = by_hash.find(hash.as_u64(), same).copied();
         if let Some(entry) = found.and_then(|index| entries.get_mut(index as usize)) {
@@ -275,7 +281,10 @@ impl NamesBuilder {
             "four thousand million names and their entries do not fit into the memory of a machine",
         );
         let positions = PositionsBuilder::new(position);
-        entries.push(Collected { hash, name: name.into(), first_version: version, positions });
+        let start = names.len();
+        names.push_str(name);
+        let name = start..names.len();
+        entries.push(Collected { hash, name, first_version: version, positions });
         by_hash.insert_unique(hash.as_u64(), index, |index| {
             entries.get(*index as usize).map_or(0, |at| at.hash.as_u64())
         });
@@ -284,7 +293,9 @@ impl NamesBuilder {
 
     /// In the order of the table.
     pub(super) fn sort(&mut self) {
-        self.entries.sort_unstable_by(|a, b| (a.hash, &a.name).cmp(&(b.hash, &b.name)));
+        let Self { entries, names, .. } = self;
+        let name = |entry: &Collected| names.get(entry.name.clone());
+        entries.sort_unstable_by(|a, b| a.hash.cmp(&b.hash).then_with(|| name(a).cmp(&name(b))));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -303,7 +314,7 @@ impl NamesBuilder {
         for collected in &self.entries {
             table.extend_from_slice(&collected.hash.as_u64().to_le_bytes());
             table.extend_from_slice(&(records.len() as u64).to_le_bytes());
-            put_name(&mut records, &collected.name);
+            put_name(&mut records, self.names.get(collected.name.clone()).unwrap_or_default());
             if self.kind == NameKind::Stream {
                 varint::put(&mut records, collected.first_version.as_u64());
                 let back = match collected.first_version {
