@@ -9,7 +9,7 @@
 //! 1. How far the active segment is stored is looked up, and only then is the log synced: all up to
 //!    there is durable, and the backup never holds what a power cut can take from the log.
 //! 2. The target is locked and looked at. What cannot be is refused before anything is changed
-//!    there; what is there already is kept, and if that is all, nothing is done.
+//!    there; what is there already is kept, and if that is all, only the directory is synced.
 //! 3. The empty file `backup.unfinished` is made, durably. From here on nobody opens the target.
 //! 4. What an earlier attempt has left there is removed.
 //! 5. Each file is brought over: a full segment gets one more name if its index shows that it is
@@ -141,7 +141,10 @@ pub(crate) fn run(
         bytes_copied: 0,
         took: Duration::ZERO,
     };
-    if !there.is_finished(&plan) {
+    if there.is_finished(&plan) {
+        // The last sync of the backup that made it so may have failed.
+        target.sync()?;
+    } else {
         target.mark()?;
         target.clear(&there.useless)?;
         let mut bringer = Bringer { source, target: &target, there: &there, report: &mut report };

@@ -259,7 +259,8 @@ impl Target {
         self.sync()
     }
 
-    fn sync(&self) -> Result<(), IoError> {
+    /// Makes names, and that there are none, durable.
+    pub(super) fn sync(&self) -> Result<(), IoError> {
         let directory = &self.directory;
         directory.sync().map_err(|error| IoError::new("sync", directory.name(), error))
     }
