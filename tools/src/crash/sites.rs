@@ -2,8 +2,9 @@
 //!
 //! Owns: the command. May call: the campaign crate, which does all of it.
 
+use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -47,6 +48,12 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
     let Request { table, seed, scripts, calls, threads, json } = request;
     let threads = threads.unwrap_or_else(cores);
     let (seed, scripts, calls_each) = (*seed, *scripts, *calls);
+    let cannot_write = |file: &Path| format!("cannot write {}", file.display());
+    if let Some(file) = table {
+        // Told now, not after the campaign.
+        let opened = File::options().create(true).append(true).open(file);
+        opened.with_context(|| cannot_write(file))?;
+    }
     let mut out = text_unless(*json);
     writeln!(out, "Seed {seed}, {} scripts.", grouped(scripts))?;
     let bar = progress::spinner();
@@ -68,8 +75,9 @@ pub fn run(request: &Request) -> anyhow::Result<Outcome> {
         }
     };
     match table {
-        Some(file) => std::fs::write(file, outcomes.table())
-            .with_context(|| format!("cannot write {}", file.display()))?,
+        Some(file) => {
+            std::fs::write(file, outcomes.table()).with_context(|| cannot_write(file))?;
+        }
         None => write!(out, "{}", outcomes.table())?,
     }
     writeln!(
