@@ -477,21 +477,35 @@ fn a_backup_that_was_appended_to_or_is_ahead_is_refused() {
     assert_eq!(diverged_at(log.backup(&ahead).unwrap_err()), 30);
 }
 
-/// Both go on with as much, so that their second segments are sealed in the same place.
+/// Both go on with as much, so that their second segments are sealed in the same place: the log has
+/// a mark where the backup has its close frame.
 #[test]
 fn a_full_segment_of_another_way_is_told_by_its_seal() {
-    let Places { _root, log: path, backup } = places();
-    let log = options().open(&path).unwrap();
-    append(&log, 0..8);
-    log.backup(&backup).unwrap();
-    let copy = options().open(&backup).unwrap();
-    append(&copy, 100..112);
+    let disk = SimDisk::new(7);
+    let log = Log::open_simulated(&disk, small()).unwrap();
+    let append = |log: &Log, byte: u8, batches: usize| {
+        for _ in 0..batches {
+            log.append(Batch::new().event("a", Event::new("T", vec![byte; 900]))).unwrap();
+        }
+    };
+    append(&log, 7, 5);
+    log.be_quiet();
+    let backup = disk.folder("backup");
+    log.backup_simulated(&backup, &BackupOptions::new()).unwrap();
+    let copy = Log::open_simulated(&backup, small()).unwrap();
+    append(&copy, 8, 8);
     copy.close().unwrap();
-    append(&log, 8..20);
-    match log.backup(&backup).unwrap_err() {
+    append(&log, 9, 8);
+    let name = "00000000000000000001.seg";
+    let ends = [&disk, &backup].map(|folder| {
+        let bytes = folder.read_file(name).unwrap();
+        bytes.iter().rposition(|byte| *byte != 0).unwrap() / 64
+    });
+    assert_eq!(ends[0], ends[1], "sealed in the same place");
+    match log.backup_simulated(&backup, &BackupOptions::new()).unwrap_err() {
         BackupError::Diverged { position, file } => {
-            assert_eq!(position, Position::new(8));
-            assert!(file.ends_with("00000000000000000001.seg"), "{file}");
+            assert_eq!(position, Position::new(5));
+            assert!(file.ends_with(name), "{file}");
         }
         other => panic!("{other}"),
     }

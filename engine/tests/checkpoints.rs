@@ -95,6 +95,10 @@ fn a_checkpoint_goes_forward_only_and_a_refusal_names_each_that_would_not() {
     let error = log.append(batch).unwrap_err();
     assert_eq!(error.refused_checkpoints(), [refused("p", 1, 5)]);
     assert_eq!((error.failed_preconditions().len(), error.failed_queries().len()), (1, 1));
+    // What fails for good is not told without the checkpoints.
+    let error = log.append(set("p", 1).expect("s", stale)).unwrap_err();
+    assert_eq!(error.refused_checkpoints(), [refused("p", 1, 5)]);
+    assert_eq!(error.failed_preconditions().len(), 1);
     let error = log.append(set("p", 6).expect("s", stale)).unwrap_err();
     assert!(matches!(error, AppendError::PreconditionFailed(_)), "the checkpoint would rise");
     assert_eq!(log.checkpoint("p"), Some(at(5)));
@@ -313,6 +317,24 @@ fn a_reader_beside_the_writer_sees_what_is_proved_durable() {
     assert_eq!(seen(), named(&[("p", 2), ("q", 1)]));
     log.close().unwrap();
     assert_eq!(seen(), named(&[("p", 3), ("q", 2)]), "there is no writer");
+}
+
+/// No claim and no limit: what is walked is all that the writer has stored, up to a foreign file.
+#[test]
+fn a_reader_of_a_damaged_log_sees_no_checkpoint_that_its_live_writer_has_not_synced() {
+    let disk = SimDisk::new(16);
+    disk.fail(FaultPlan::new(Operation::Open, Errno::Io).on_files_with("SYNCED"));
+    let log = Log::open_simulated(&disk, small()).unwrap();
+    disk.heal();
+    log.append(one("s", "")).unwrap();
+    for batch in [set("p", 1), one("s", ""), set("q", 1)] {
+        log.append(batch.durability(Durability::Buffered)).unwrap();
+    }
+    disk.write_file(&files::segment(1), b"PK\x03\x04, a zip archive");
+    let reader = Log::open_simulated_read_only(&disk, small()).unwrap();
+    assert!(reader.recovery_report().damage.is_some(), "{:?}", reader.recovery_report());
+    // The event behind `p` says that the one in front of it is durable, and nothing of `p`.
+    assert_eq!((reader.end(), all(&reader)), (at(1), named(&[])));
 }
 
 #[test]

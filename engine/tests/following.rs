@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use quipu::Durability::Buffered;
-use quipu::sim::{SimDisk, Survivors};
+use quipu::sim::{Errno, FaultPlan, Operation, SimDisk, Survivors};
 use quipu::{Batch, Delivery, Event, Log, NothingYet, Options, Position, StoreMode};
 
 #[path = "common/support.rs"]
@@ -176,6 +176,24 @@ fn where_the_writer_says_nothing_its_frames_do() {
     poll_until("the new page", || (reader.end() == Position::new(61)).then_some(()));
     writer.append(numbered(61)).unwrap();
     assert_eq!(reader.end(), Position::new(62));
+}
+
+#[test]
+fn where_the_writer_says_nothing_what_is_stored_and_not_synced_is_not_seen() {
+    let disk = SimDisk::new(3);
+    disk.fail(FaultPlan::new(Operation::Open, Errno::Io).on_files_with("SYNCED"));
+    let writer = Log::open_simulated(&disk, Log::options()).unwrap();
+    disk.heal();
+    writer.append(numbered(0)).unwrap();
+    let reader = Log::open_simulated_read_only(&disk.beside(), Log::options()).unwrap();
+    assert_eq!(reader.end(), Position::ZERO);
+    for number in 1..20 {
+        writer.append(numbered(number).durability(Buffered)).unwrap();
+        assert_eq!(reader.end(), Position::new(1), "the frames behind it say so");
+    }
+    writer.sync().unwrap();
+    writer.append(numbered(20).durability(Buffered)).unwrap();
+    assert_eq!(reader.end(), Position::new(20));
 }
 
 /// What a subscription gives next, in time.

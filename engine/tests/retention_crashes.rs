@@ -291,3 +291,18 @@ fn the_file_of_streams_goes_on_behind_a_base() {
     assert!(log.recovery_report().stream_table_used, "it is made again from the base");
     assert_eq!(known(&log), before);
 }
+
+#[test]
+fn a_file_of_streams_that_is_older_than_the_base_is_not_used_and_not_wrong() {
+    let disk = SimDisk::new(7);
+    let log = Log::open_simulated(&disk, options()).unwrap();
+    append(&log, 0..40);
+    log.truncate_before(at(36)).unwrap();
+    let before = known(&log);
+    log.close().unwrap();
+    assert!(names(&disk).contains("streams.ckpt"));
+    let log = Log::open_simulated(&disk, options()).unwrap();
+    let report = log.recovery_report();
+    assert!(!report.stream_table_used && !report.stream_table_wrong, "{report:?}");
+    assert_eq!(known(&log), before);
+}
