@@ -1,8 +1,11 @@
 //! The errors of each family of operation, and what they say to do.
 //!
+//! A message is whole: what led to the error stands in it, and so is not its
+//! [`source`](std::error::Error::source) besides, which whoever prints chains would say again.
+//!
 //! Owns: [`AppendError`] and its parts here, [`OpenError`], [`ReadError`], [`BackupError`] and
-//! [`TruncateError`] in files of their own,
-//! and [`IoError`], which every I/O failure is wrapped in and which storage owns.
+//! [`TruncateError`] in files of their
+//! own, and [`IoError`], which every I/O failure is wrapped in and which storage owns.
 
 mod append;
 mod backup;

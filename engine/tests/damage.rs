@@ -267,8 +267,8 @@ fn a_segment_of_a_newer_release_is_told() {
     let checksum = crc32c::crc32c(block);
     block[12..16].copy_from_slice(&checksum.to_le_bytes());
     let error = open(&newer, &options()).unwrap_err();
-    let OpenError::Unsupported { source, .. } = error else { panic!("{error}") };
-    assert!(matches!(source, quipu_format::SegmentHeaderError::FormatVersion { found: 2 }));
+    let OpenError::Unsupported { cause, .. } = error else { panic!("{error}") };
+    assert!(matches!(cause, quipu_format::SegmentHeaderError::FormatVersion { found: 2 }));
 }
 
 #[test]

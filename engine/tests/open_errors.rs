@@ -1,6 +1,7 @@
 //! What stands against opening a log: each reason by its own words, and nothing changed on disk.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
 
+use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -50,6 +51,7 @@ fn assert_refused(directory: &Path, kind: OpenErrorKind, words: &str, reading: b
         let text = error.to_string().replace(&directory.display().to_string(), "DIR");
         assert_eq!(text, words);
         assert_eq!(error.kind(), kind);
+        assert!(error.source().is_none(), "what led to it stands in the message");
         before.assert_unchanged(directory);
     };
     check(options().open(directory).unwrap_err());

@@ -175,12 +175,12 @@ fn look(directory: &Directory, bar: &ProgressBar, ahead: bool) -> Result<Report,
             log_id.get_or_insert(header.log_id);
         }
         match wrong_magic(&found.header) {
-            Some(source) => drop(wrong.get_or_insert((found.name, source))),
+            Some(cause) => drop(wrong.get_or_insert((found.name, cause))),
             None => others += 1,
         }
     }
-    if let Some((file, source)) = wrong.filter(|_| others == 0) {
-        return Err(VerifyError::NotASegment { file, source });
+    if let Some((file, cause)) = wrong.filter(|_| others == 0) {
+        return Err(VerifyError::NotASegment { file, cause });
     }
     std::thread::scope(|scope| {
         let ahead = ahead.then(|| Ahead::start(scope, directory, &segments, log_id, bar));

@@ -186,6 +186,14 @@ fn make(directory: &Path) {
     fs::create_dir(directory.join("PLACE")).unwrap();
 }
 
+/// What a line says again: a cause that stands in the message of what it led to, and behind it.
+fn said_twice(printed: &str) -> Option<&str> {
+    printed.lines().find_map(|line| {
+        let mut said = BTreeSet::new();
+        line.split(": ").find(|part| !said.insert(*part))
+    })
+}
+
 /// The commands that the help of `above` lists.
 fn listed(above: &[&str]) -> BTreeSet<String> {
     let help = fine(&[above, &["--help"]].concat());
@@ -220,6 +228,7 @@ fn the_exit_code_of_every_command_says_what_it_came_to() {
             let ran = run(arguments);
             assert_eq!(ran.code, 1, "{command} {arguments:?}: {} {}", ran.out, ran.err);
             assert!(!(ran.err.is_empty() && ran.out.is_empty()), "{command} {arguments:?}");
+            assert_eq!(said_twice(&ran.err), None, "{command} {arguments:?}: {}", ran.err);
         }
         for arguments in *misused {
             let ran = run(arguments);

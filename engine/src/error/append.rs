@@ -230,6 +230,7 @@ impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
     use std::io;
 
     use quipu_format::Version;
@@ -374,6 +375,7 @@ mod tests {
         ] {
             assert_eq!(error.to_string(), text);
             assert_eq!(error.kind(), kind, "{text}");
+            assert!(error.source().is_none(), "{text}: what led to it stands in the message");
             let unknown = kind == OutcomeUnknown;
             assert_eq!(error.outcome() == Outcome::Unknown, unknown, "{text}");
         }

@@ -14,7 +14,7 @@ use super::{AppendError, Damage, IoError, ReadError};
 pub enum BackupError {
     /// The log could not be made durable: closed, or poisoned by an earlier failure.
     #[error("the log cannot be synced for its backup: {0}")]
-    NotSynced(#[source] Box<AppendError>),
+    NotSynced(Box<AppendError>),
     /// The log is damaged, and open for reading what is in front of that. Salvage it.
     #[error("a damaged log is not backed up: {0}")]
     Damaged(Box<Damage>),

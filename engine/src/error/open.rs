@@ -33,34 +33,34 @@ pub enum OpenError {
         directory: String,
     },
     /// The directory or a file in it may not be written. Open for reading, or mend the rights.
-    #[error("{directory} cannot be written, open it for reading or mend its rights: {source}")]
+    #[error("{directory} cannot be written, open it for reading or mend its rights: {cause}")]
     NotWritable {
         /// The directory.
         directory: String,
         /// What the system said.
-        source: IoError,
+        cause: IoError,
     },
     /// Files are named like segments, and none of them begins like one: this is no log, or one of
     /// which every header has decayed, so that nothing can be read, from position 0 on. If any
     /// other segment is one, that is [`OpenError::Damaged`].
     #[error(
         "{file} is not a segment of a log at offset 0, and there is no other: this is no log, or \
-         nothing of it can be read from position 0 on ({source}); move the files away if they do \
+         nothing of it can be read from position 0 on ({cause}); move the files away if they do \
          not belong there, restore a backup if they do"
     )]
     NotASegment {
         /// The first of the files.
         file: String,
         /// What stands there, at offset 0.
-        source: SegmentHeaderError,
+        cause: SegmentHeaderError,
     },
     /// A segment was written by a release that this one cannot read.
-    #[error("{file} needs a newer release: {source}")]
+    #[error("{file} needs a newer release: {cause}")]
     Unsupported {
         /// The file.
         file: String,
         /// The version or feature flags.
-        source: SegmentHeaderError,
+        cause: SegmentHeaderError,
     },
     /// A segment belongs to another log. Move it away.
     #[error("{file} belongs to the log {found}, this is {expected}")]

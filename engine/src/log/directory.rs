@@ -32,14 +32,14 @@ pub(super) fn os_directory(path: &Path, create: bool) -> Result<Arc<dyn Director
         true => OsDirectory::create_all(path),
         false => OsDirectory::open(path),
     };
-    let directory = opened.map_err(|source| not_writable("open", shown(), source, create))?;
+    let directory = opened.map_err(|cause| not_writable("open", shown(), cause, create))?;
     Ok(Arc::new(directory))
 }
 
 pub(super) fn lock(directory: &dyn Directory) -> Result<Box<dyn DirectoryLock>, OpenError> {
     directory.lock().map_err(|error| match error {
         LockError::Held { pid } => OpenError::InUse { directory: directory.name(), pid },
-        LockError::Io(source) => not_writable("lock", directory.name(), source, true),
+        LockError::Io(cause) => not_writable("lock", directory.name(), cause, true),
     })
 }
 
@@ -47,14 +47,14 @@ pub(super) fn lock(directory: &dyn Directory) -> Result<Box<dyn DirectoryLock>, 
 fn not_writable(
     operation: &'static str,
     directory: String,
-    source: std::io::Error,
+    cause: std::io::Error,
     writing: bool,
 ) -> OpenError {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    let refused = matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem);
-    let source = IoError::new(operation, directory.clone(), source);
+    let refused = matches!(cause.kind(), PermissionDenied | ReadOnlyFilesystem);
+    let cause = IoError::new(operation, directory.clone(), cause);
     match refused && writing {
-        true => OpenError::NotWritable { directory, source },
-        false => OpenError::Io(source),
+        true => OpenError::NotWritable { directory, cause },
+        false => OpenError::Io(cause),
     }
 }

@@ -169,8 +169,8 @@ impl Inventory {
             BadCopy::Io(error) => OpenError::Io(error.clone()),
             BadCopy::Misnamed(found) => OpenError::Misnamed { file, found: *found },
             BadCopy::Wrong(SidecarError::FormatVersion { found }) => {
-                let source = SegmentHeaderError::FormatVersion { found: *found };
-                OpenError::Unsupported { file, source }
+                let cause = SegmentHeaderError::FormatVersion { found: *found };
+                OpenError::Unsupported { file, cause }
             }
             BadCopy::Wrong(error) => {
                 let offset = match error {
@@ -233,10 +233,10 @@ impl Inventory {
                 error.kind(),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
             );
-            let source = self.error("open", &name, error);
+            let cause = self.error("open", &name, error);
             match refused && access == Access::Write {
-                true => OpenError::NotWritable { directory: self.directory.clone(), source },
-                false => OpenError::Io(source),
+                true => OpenError::NotWritable { directory: self.directory.clone(), cause },
+                false => OpenError::Io(cause),
             }
         })?;
         let length = file.len().map_err(|error| self.error("look at", &name, error))?;

@@ -19,8 +19,8 @@ pub(crate) fn check(inventory: &Inventory) -> Result<(), OpenError> {
     }
     let wrong = |found: &Found| Some((inventory.path(&found.name), wrong_magic(found.header)?));
     let wrong: Option<Vec<_>> = inventory.segments.iter().map(wrong).collect();
-    if let Some((file, source)) = wrong.and_then(|all| all.into_iter().next()) {
-        return Err(OpenError::NotASegment { file, source });
+    if let Some((file, cause)) = wrong.and_then(|all| all.into_iter().next()) {
+        return Err(OpenError::NotASegment { file, cause });
     }
     let log_id = inventory.log_id();
     for found in &inventory.segments {
@@ -36,10 +36,10 @@ pub(crate) fn check(inventory: &Inventory) -> Result<(), OpenError> {
                     return Err(OpenError::ForeignSegment { file, expected, found });
                 }
             }
-            HeaderState::Bad(source) => match source {
+            HeaderState::Bad(cause) => match cause {
                 SegmentHeaderError::FormatVersion { .. }
                 | SegmentHeaderError::RequiredFeatures { .. } => {
-                    return Err(OpenError::Unsupported { file: file(), source });
+                    return Err(OpenError::Unsupported { file: file(), cause });
                 }
                 // Half written, damaged or foreign: for the scan to find out.
                 _ => {}

@@ -12,12 +12,12 @@ pub struct IoError {
     operation: &'static str,
     file: String,
     offset: Option<u64>,
-    source: Arc<io::Error>,
+    cause: Arc<io::Error>,
 }
 
 impl IoError {
-    pub(crate) fn new(operation: &'static str, file: impl Into<String>, source: io::Error) -> Self {
-        Self { operation, file: file.into(), offset: None, source: Arc::new(source) }
+    pub(crate) fn new(operation: &'static str, file: impl Into<String>, cause: io::Error) -> Self {
+        Self { operation, file: file.into(), offset: None, cause: Arc::new(cause) }
     }
 
     pub(crate) fn at(mut self, offset: u64) -> Self {
@@ -46,13 +46,13 @@ impl IoError {
     /// What the system said.
     #[must_use]
     pub fn io_error(&self) -> &io::Error {
-        &self.source
+        &self.cause
     }
 
     /// Whether there was no room: a full disk or an exhausted quota.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        matches!(self.cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }
 
@@ -62,12 +62,9 @@ impl fmt::Display for IoError {
         if let Some(offset) = self.offset {
             write!(f, " at offset {offset}")?;
         }
-        write!(f, ": {}", self.source)
+        write!(f, ": {}", self.cause)
     }
 }
 
-impl std::error::Error for IoError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
-    }
-}
+// What the system said is in the message, and so it is not the source besides.
+impl std::error::Error for IoError {}

@@ -16,7 +16,7 @@ use super::workload::{Order, OrderId, Part};
 pub enum Violation {
     /// The log cannot be read.
     #[error("the log cannot be read: {0}")]
-    Unreadable(#[from] ReadError),
+    Unreadable(ReadError),
     /// A position was skipped, or given twice.
     #[error("a batch begins at position {found}, the one before ended at {expected}")]
     Gap {
@@ -75,6 +75,13 @@ pub enum Violation {
         /// Where it had been.
         position: u64,
     },
+}
+
+// By hand: the derive would make it the source besides.
+impl From<ReadError> for Violation {
+    fn from(error: ReadError) -> Self {
+        Self::Unreadable(error)
+    }
 }
 
 /// Everything that writers have said.

@@ -36,7 +36,7 @@ struct Front<'a> {
 pub(super) enum ResumeError {
     /// What is in the log cannot be read.
     #[error("cannot read what is in the log already: {0}")]
-    Read(#[from] ReadError),
+    Read(ReadError),
     /// The lines may be among what was dropped, or not.
     #[error(
         "all below position {first_available} has been dropped from the log, and {what}: which lines are \
@@ -48,6 +48,13 @@ pub(super) enum ResumeError {
         /// What is missing for it.
         what: String,
     },
+}
+
+// By hand: the derive would make it the source besides.
+impl From<ReadError> for ResumeError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
 }
 
 impl<'a> Resume<'a> {

@@ -200,5 +200,5 @@ fn name(unfinished: &Path, directory: &Path) -> Result<(), SalvageError> {
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SalvageError {
     let path = path.display().to_string();
-    move |source| SalvageError::Io { what, path, source }
+    move |cause| SalvageError::Io { what, path, cause }
 }

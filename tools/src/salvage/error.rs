@@ -56,12 +56,12 @@ pub enum SalvageError {
     )]
     LogIdUnknown(String),
     /// A newer release wrote it.
-    #[error("{file} needs a newer release: {source}")]
+    #[error("{file} needs a newer release: {cause}")]
     Unsupported {
         /// The file.
         file: String,
         /// The version or feature flags.
-        source: SegmentHeaderError,
+        cause: SegmentHeaderError,
     },
     /// The old log cannot be read at all.
     #[error(transparent)]
@@ -81,23 +81,36 @@ pub enum SalvageError {
     Unfinished(String),
     /// The new log cannot be opened.
     #[error("cannot open the new log: {0}")]
-    Open(#[from] OpenError),
+    Open(OpenError),
     /// The new log cannot be written.
     #[error("cannot write the new log: {0}")]
-    Append(#[from] AppendError),
+    Append(AppendError),
     /// The new log is not what was to be written.
     #[error("the new log does not verify, and was removed: {0}")]
     NotAsWritten(String),
     /// A call to the system failed.
-    #[error("cannot {what} {path}: {source}")]
+    #[error("cannot {what} {path}: {cause}")]
     Io {
         /// What was to be done.
         what: &'static str,
         /// With what.
         path: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
+}
+
+// By hand: the derive would make it the source besides.
+impl From<OpenError> for SalvageError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<AppendError> for SalvageError {
+    fn from(error: AppendError) -> Self {
+        Self::Append(error)
+    }
 }
 
 impl SalvageError {

@@ -110,7 +110,7 @@ fn headers(source: &Source, there: &[SegmentSeq]) -> Result<Vec<SegmentHeader>, 
                 | SegmentHeaderError::RequiredFeatures { .. }),
             ) => {
                 let file = segment_name(*number);
-                return Err(SalvageError::Unsupported { file, source: error });
+                return Err(SalvageError::Unsupported { file, cause: error });
             }
             HeaderState::Bad(_) | HeaderState::Unused => {}
         }

@@ -81,12 +81,12 @@ impl Source {
         match self.directory.look(sequence, patient) {
             Ok(Some(file)) => Ok(Opened::There(file)),
             Ok(None) => Ok(Opened::Missing),
-            Err(VerifyError::Open { source, file })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
+            Err(VerifyError::Open { cause, file })
+                if cause.kind() == io::ErrorKind::PermissionDenied =>
             {
-                Err(VerifyError::Open { source, file })
+                Err(VerifyError::Open { cause, file })
             }
-            Err(VerifyError::Open { source, .. }) => Ok(Opened::Refused(source.to_string())),
+            Err(VerifyError::Open { cause, .. }) => Ok(Opened::Refused(cause.to_string())),
             Err(error) => Err(error),
         }
     }

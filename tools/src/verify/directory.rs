@@ -78,14 +78,14 @@ pub enum VerifyError {
     NoLog(String),
     /// Files are named like segments, and none of them begins like one.
     #[error(
-        "{file} is not a segment of a log at offset 0, and there is no other ({source}): this is no \
+        "{file} is not a segment of a log at offset 0, and there is no other ({cause}): this is no \
          log, or nothing of it can be read"
     )]
     NotASegment {
         /// The first of them.
         file: String,
         /// What stands there.
-        source: SegmentHeaderError,
+        cause: SegmentHeaderError,
     },
     /// A backup was being made there, or a log restored, and did not come to its end.
     #[error(
@@ -93,12 +93,12 @@ pub enum VerifyError {
     )]
     Unfinished(String),
     /// A newer release wrote it.
-    #[error("{file} needs a newer release: {source}")]
+    #[error("{file} needs a newer release: {cause}")]
     Unsupported {
         /// The file.
         file: String,
         /// The version or feature flags.
-        source: SegmentHeaderError,
+        cause: SegmentHeaderError,
     },
     /// A segment of another log.
     #[error("{file} belongs to the log {found}, this is {expected}; move it away")]
@@ -119,22 +119,22 @@ pub enum VerifyError {
         found: SegmentSeq,
     },
     /// A call to the system failed. While reading: the device does not give the bytes back.
-    #[error("cannot read {file} at offset {offset}: {source}")]
+    #[error("cannot read {file} at offset {offset}: {cause}")]
     Read {
         /// The file.
         file: String,
         /// Where in it.
         offset: u64,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file or the directory could not be opened.
-    #[error("cannot open {file}: {source}")]
+    #[error("cannot open {file}: {cause}")]
     Open {
         /// The file.
         file: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -161,13 +161,13 @@ impl Directory {
         match self.path.join(UNFINISHED_BACKUP).try_exists() {
             Ok(false) => Ok(()),
             Ok(true) => Err(VerifyError::Unfinished(self.display())),
-            Err(source) => Err(VerifyError::Open { file: self.display(), source }),
+            Err(cause) => Err(VerifyError::Open { file: self.display(), cause }),
         }
     }
 
     /// The numbers of the segments that are there, in order, and how many files are unfinished.
     pub(crate) fn list(&self) -> Result<(Vec<SegmentSeq>, usize), VerifyError> {
-        let error = |source| VerifyError::Open { file: self.display(), source };
+        let error = |cause| VerifyError::Open { file: self.display(), cause };
         let (mut segments, mut unfinished) = (Vec::new(), 0);
         for entry in fs::read_dir(&self.path).map_err(error)? {
             let entry = entry.map_err(error)?;
@@ -175,8 +175,8 @@ impl Directory {
                 Ok(about) if about.is_file() => {}
                 Ok(_) => continue,
                 // Renamed or removed by a live writer since it was listed.
-                Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(error(source)),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
+                Err(cause) => return Err(error(cause)),
             }
             let name = entry.file_name();
             let name = name.to_string_lossy();
@@ -189,7 +189,7 @@ impl Directory {
 
     /// Where the log begins, by the newest base.
     pub(crate) fn front(&self) -> Result<Front, VerifyError> {
-        let error = |source| VerifyError::Open { file: self.display(), source };
+        let error = |cause| VerifyError::Open { file: self.display(), cause };
         let mut newest = None;
         for entry in fs::read_dir(&self.path).map_err(error)? {
             let entry = entry.map_err(error)?;
@@ -226,7 +226,7 @@ impl Directory {
     fn base_in(&self, file: &Path, first: SegmentSeq) -> Result<Vec<u8>, Option<SidecarError>> {
         let unreadable = SidecarError::Field { field: "bytes that can be read", found: 0 };
         let bytes = match fs::read(file) {
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(None),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(None),
             read => read.map_err(|_| Some(unreadable))?,
         };
         let found = LogBase::decode(&bytes).map_err(Some)?.first_segment();
@@ -261,29 +261,29 @@ impl Directory {
     ) -> Result<Option<SegmentFile>, VerifyError> {
         let name = segment_name(sequence);
         let path = self.path.join(&name);
-        let error = |source| VerifyError::Open { file: path.display().to_string(), source };
+        let error = |cause| VerifyError::Open { file: path.display().to_string(), cause };
         let opened = fs::symlink_metadata(&path)
             .and_then(|about| about.is_file().then(|| File::open(&path)).transpose());
         let file = match opened {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(None),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(error(source)),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(error(cause)),
         };
         let length = file.metadata().map_err(error)?.len();
         let mut window = Window::new(through(file), length);
         let block_bytes = layout::segment::BYTES as u64;
-        let block = window.at(0, block_bytes).map_err(|source| VerifyError::Read {
+        let block = window.at(0, block_bytes).map_err(|cause| VerifyError::Read {
             file: path.display().to_string(),
             offset: 0,
-            source,
+            cause,
         })?;
         let block = block.get(..layout::segment::BYTES).unwrap_or(block);
         let header = match SegmentHeader::decode(block) {
             Ok(Some(header)) => HeaderState::Activated(header),
             Ok(None) => HeaderState::Unused,
             Err(_) if block.iter().all(|byte| *byte == 0) => HeaderState::Unused,
-            Err(source) => HeaderState::Bad(source),
+            Err(cause) => HeaderState::Bad(cause),
         };
         Ok(Some(SegmentFile { name, length, header, window }))
     }
@@ -306,10 +306,10 @@ impl SegmentFile {
     /// The bytes from `offset` on: at least `wanted` of them, or all that there are.
     pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], VerifyError> {
         let name = &self.name;
-        self.window.at(offset, wanted).map_err(|source| VerifyError::Read {
+        self.window.at(offset, wanted).map_err(|cause| VerifyError::Read {
             file: name.clone(),
             offset,
-            source,
+            cause,
         })
     }
 }
@@ -330,9 +330,9 @@ fn belongs(
     let file = name.to_owned();
     match header {
         HeaderState::Bad(
-            source @ (SegmentHeaderError::FormatVersion { .. }
+            cause @ (SegmentHeaderError::FormatVersion { .. }
             | SegmentHeaderError::RequiredFeatures { .. }),
-        ) => Err(VerifyError::Unsupported { file, source }),
+        ) => Err(VerifyError::Unsupported { file, cause }),
         HeaderState::Activated(header) if header.sequence != sequence => {
             Err(VerifyError::Misnamed { file, found: header.sequence })
         }
