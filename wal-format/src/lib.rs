@@ -50,6 +50,7 @@ pub mod search;
 pub mod segment;
 pub mod sidecar;
 pub mod versions;
+pub mod zeros;
 
 pub use body::{
     Body, BodyError, EventOutline, Events, Outlines, RecordedEventRef, StreamTable, TagIter, Tags,

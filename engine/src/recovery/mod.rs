@@ -149,7 +149,6 @@ pub(crate) fn recover(
         Some(last) => {
             let before = quipu_format::Predecessor { end: last.end, checksum: chain.previous };
             let header = SegmentHeader {
-                sequence: last.header.sequence.plus(1),
                 base_position: chain.position,
                 created_at: chain.time,
                 synced_position: chain.synced_position,
@@ -213,9 +212,10 @@ fn map_all(
 ) -> Result<Vec<Arc<Segment>>, OpenError> {
     let map = |accepted: Accepted| {
         let found = inventory.get(accepted.header.sequence)?;
-        // A seal that was made again is there once it has been repaired: not for reading only.
-        let end = match (accepted.sealed_at, seals_are_stored) {
-            (Some(offset), false) if accepted.healed_seal.is_some() => offset,
+        // A seal that was made again is there once it has been repaired; for reading only, where
+        // nobody looks for seals, no seal is asked for.
+        let end = match accepted.sealed_at {
+            Some(offset) if !seals_are_stored => offset,
             _ => accepted.end,
         };
         let mapped = found.open()?.map(end.as_u64(), Access::Read);
@@ -254,7 +254,8 @@ fn resume(
     Ok((active, last.header))
 }
 
-/// Makes the next segment the active one, durably: before the first batch, once.
+/// Makes the next segment the active one, durably: before the first batch, once. Its number and its
+/// size are those of the file, whatever the header says.
 fn activate(
     preparer: &mut Preparer,
     header: SegmentHeader,

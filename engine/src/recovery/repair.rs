@@ -32,6 +32,7 @@
 use std::io;
 use std::sync::Arc;
 
+use quipu_format::zeros::last_nonzero;
 use quipu_format::{ByteOffset, SegmentSeq};
 
 use super::decide::Observed;
@@ -175,7 +176,7 @@ fn zero(
         let Some(bytes) = piece.get_mut(..wanted) else { break };
         file.read_at(at, bytes).map_err(error("read", at))?;
         all |= at == from && bytes.starts_with(&MARK);
-        if all || bytes.iter().any(|byte| *byte != 0) {
+        if all || last_nonzero(bytes).is_some() {
             if !marked {
                 file = open_own(directory, inventory, found)?;
                 file.write_at(from, mark).map_err(error("zero the tail of", from))?;

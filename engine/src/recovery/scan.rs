@@ -6,6 +6,7 @@
 //! inventory, window, the format, index. Changes nothing on disk, decides nothing.
 
 use quipu_format::sidecar::SealedSegment;
+use quipu_format::zeros::last_nonzero;
 use quipu_format::{
     Body, ByteOffset, Chain, ControlKind, Frame, FrameError, FrameKind, Position, Salt,
     SegmentHeader, SegmentSeq, Step, find_evidence, layout,
@@ -462,7 +463,7 @@ impl Behind<'_> {
             let read = window.at(at, wanted);
             let bytes =
                 read.map_err(|error| self.inventory.error("read", &self.found.name, error).at(at))?;
-            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+            if let Some(last) = last_nonzero(bytes) {
                 let last = at + last as u64;
                 last_not_zero = Some(last);
                 frames |= last >= layout::segment::BYTES as u64;

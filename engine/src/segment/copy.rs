@@ -3,6 +3,7 @@
 //! Owns: [`copy`]. May call: storage. What is zero is left a hole: a segment that is going to be
 //! written to gets its blocks when it is mapped for that.
 
+use quipu_format::zeros::last_nonzero;
 use std::io;
 
 use crate::storage::File;
@@ -33,7 +34,7 @@ pub(crate) fn copy(
         let wanted = usize::try_from((bytes - offset).min(PIECE_BYTES)).unwrap_or(0);
         let Some(now) = piece.get_mut(..wanted) else { break };
         from.read_at(offset, now).map_err(|error| CopyError::Read { offset, error })?;
-        if now.iter().any(|byte| *byte != 0) {
+        if last_nonzero(now).is_some() {
             file.write_at(offset, now).map_err(|error| CopyError::Write { offset, error })?;
             stored_to = offset + wanted as u64;
         }

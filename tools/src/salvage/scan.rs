@@ -8,6 +8,7 @@
 //! nor anything in front is needed. A whole frame is never looked into.
 
 use indicatif::ProgressBar;
+use quipu_format::zeros::last_nonzero;
 use quipu_format::{
     Body, ByteOffset, Chain, Frame, FrameHeader, LogId, Salt, SegmentHeader, SegmentSeq,
     find_header, layout,
@@ -234,9 +235,9 @@ impl Scanner<'_> {
         let header_bytes = layout::header::BYTES as u64;
         let bytes = self.file.at(from, header_bytes + layout::ALIGNMENT as u64)?;
         let bytes = bytes.get(..PIECE_BYTES).unwrap_or(bytes);
-        let found = match bytes.iter().all(|byte| *byte == 0) {
-            true => None,
-            false => find_header(bytes, self.salt, ByteOffset::new(from)),
+        let found = match last_nonzero(bytes) {
+            None => None,
+            Some(_) => find_header(bytes, self.salt, ByteOffset::new(from)),
         };
         let end = match &found {
             Some((place, _)) => place.as_u64(),
@@ -249,7 +250,7 @@ impl Scanner<'_> {
             }
         };
         let searched = bytes.get(..(end - from) as usize).unwrap_or(bytes);
-        if let Some(last) = searched.iter().rposition(|byte| *byte != 0) {
+        if let Some(last) = last_nonzero(searched) {
             gap.content_end = from + last as u64 + 1;
         }
         gap.to = end;

@@ -4,6 +4,7 @@
 //! nothing.
 
 use indicatif::ProgressBar;
+use quipu_format::zeros::last_nonzero;
 use quipu_format::{ByteOffset, Position, Salt, find_evidence, layout};
 
 use super::decide::{Behind, Sighting};
@@ -71,10 +72,7 @@ impl Behind {
                 break;
             }
             let mut found = None;
-            // Most of what was never written is seen to be zero at once: a sum has no early end.
-            let is_zero = bytes.iter().fold(0, |sum, byte| sum | byte) == 0;
-            let last = if is_zero { None } else { bytes.iter().rposition(|byte| *byte != 0) };
-            if let Some(last) = last {
+            if let Some(last) = last_nonzero(bytes) {
                 last_not_zero = Some(at + last as u64);
                 found = salt.and_then(|salt| find_evidence(bytes, salt, ByteOffset::new(at)));
             }
