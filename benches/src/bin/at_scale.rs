@@ -7,7 +7,8 @@
 //! stream in all. Then a process of its own opens it after a clean close, and tells how long that took,
 //! how much memory of its own it needs, how fast it reads streams of 100 at random, and how soon it has
 //! the last ten events of one. Then all files that are derived from segments are removed, and it is
-//! opened once more. The floor of an opening is to read those files. `--chart` draws the openings.
+//! opened once more. The floor of an opening is to read those files. Last, as many events of no more than
+//! ten thousand streams: what an opening takes goes by streams, not by bytes. `--chart` draws the openings.
 //!
 //! Memory is told twice: as the log is left, with the lists of the segment that is written, and once more
 //! when that one is full, has its index, and the next has just begun: what remains is the index of streams,
@@ -31,6 +32,8 @@ const BATCH: u64 = 10;
 const PAYLOAD: [u8; 64] = [7; 64];
 /// So many events there are to a stream, over all.
 const EVENTS_A_STREAM: u64 = 10;
+/// No more than so many where events grow and streams do not.
+const FEW_STREAMS: u64 = 10_000;
 const OPENINGS: usize = 7;
 const READING: Duration = Duration::from_secs(2);
 const LAST_TENS: usize = 5_000;
@@ -43,6 +46,7 @@ fn main() -> Result<(), Failure> {
         match argument.as_str() {
             "--dir" => directory = PathBuf::from(value()?),
             "--chart" => picture = Some(PathBuf::from(value()?)),
+            "--open" => return open(Path::new(&value()?)),
             "--look" => return look(Path::new(&value()?)),
             "--rebuild" => return rebuild(Path::new(&value()?)),
             "--memory" => return memory(Path::new(&value()?)),
@@ -53,10 +57,14 @@ fn main() -> Result<(), Failure> {
         sizes = vec![100_000, 1_000_000, 10_000_000];
     }
     println!("{}", machine::describe(&directory));
-    let mut lines = [Line::new("with all indexes"), Line::new("with none of them")];
+    let mut lines = [
+        Line::new("with all indexes"),
+        Line::new("with none of them"),
+        Line::new("with all indexes, ten thousand streams in all"),
+    ];
     for events in sizes {
         let root = tempfile::tempdir_in(&directory)?;
-        fill(root.path(), events)?;
+        fill(root.path(), events, events / EVENTS_A_STREAM)?;
         let (segments, derived) = (bytes_of(root.path(), true)?, bytes_of(root.path(), false)?);
         println!(
             "\n{events} events, {} streams: {} MiB of segments, {} MiB derived from them",
@@ -67,11 +75,16 @@ fn main() -> Result<(), Failure> {
         let with = told(&["--look", &root.path().to_string_lossy()])?;
         remove_derived(root.path())?;
         let without = told(&["--rebuild", &root.path().to_string_lossy()])?;
-        for (line, millis) in lines.iter_mut().zip([with, without]) {
-            line.points.push((events as f64, millis));
-        }
         begin_segment(root.path())?;
         told(&["--memory", &root.path().to_string_lossy()])?;
+        drop(root);
+        let few = tempfile::tempdir_in(&directory)?;
+        fill(few.path(), events, (events / EVENTS_A_STREAM).min(FEW_STREAMS))?;
+        println!("the same number of events in no more than {FEW_STREAMS} streams:");
+        let few = told(&["--open", &few.path().to_string_lossy()])?;
+        for (line, millis) in lines.iter_mut().zip([with, without, few]) {
+            line.points.push((events as f64, millis));
+        }
     }
     match picture {
         Some(file) => chart::draw(&file, "Opening a log", ("events", "ms"), &lines),
@@ -84,9 +97,9 @@ fn long_streams(events: u64) -> u64 {
     (events / 2 / STREAM_EVENTS).max(1)
 }
 
-fn fill(directory: &Path, events: u64) -> Result<(), Failure> {
-    let long = long_streams(events);
-    let short = (events / EVENTS_A_STREAM).saturating_sub(long).max(1);
+fn fill(directory: &Path, events: u64, streams: u64) -> Result<(), Failure> {
+    let long = long_streams(events).min((streams / 2).max(1));
+    let short = streams.saturating_sub(long).max(1);
     let log = Log::options().durability(Durability::Buffered).open(directory)?;
     for first in (0..events).step_by(BATCH as usize) {
         let mut batch = Batch::new();
@@ -126,6 +139,24 @@ fn look(directory: &Path) -> Result<(), Failure> {
     let memory = own_memory()?.saturating_sub(before);
     let events = log.end().as_u64();
     let streams = log.recovery_report().streams as u64;
+    let opened = opening(directory)?;
+    println!(
+        "memory: {memory} bytes, {:.1} for each of {streams} streams",
+        memory as f64 / streams as f64
+    );
+    read_streams(&log, events)?;
+    println!("{}", millis(opened));
+    Ok(())
+}
+
+/// In a process of its own: opens the log as it is.
+fn open(directory: &Path) -> Result<(), Failure> {
+    println!("{}", millis(opening(directory)?));
+    Ok(())
+}
+
+/// Opens the log several times, tells what that took beside its floor, and gives it.
+fn opening(directory: &Path) -> Result<Duration, Failure> {
     let (mut openings, mut of_processor) = (Vec::new(), Vec::new());
     for _ in 0..OPENINGS {
         let (started, cpu) = (Instant::now(), processor_time()?);
@@ -149,13 +180,7 @@ fn look(directory: &Path) -> Result<(), Failure> {
         millis(median(&mut of_processor)),
         millis(floor)
     );
-    println!(
-        "memory: {memory} bytes, {:.1} for each of {streams} streams",
-        memory as f64 / streams as f64
-    );
-    read_streams(&log, events)?;
-    println!("{}", millis(opened));
-    Ok(())
+    Ok(opened)
 }
 
 fn read_streams(log: &Log, events: u64) -> Result<(), Failure> {

@@ -180,7 +180,6 @@ fn walk_on(
     let mut expected = last.map_or(walk.first, |last| last.header.sequence.plus(1));
     walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
     for (place, found) in inventory.segments.iter().enumerate().skip(passed) {
-        walk.stop = Stop::at_start_of(expected, Fault::MissingFile);
         if found.sequence != expected {
             break;
         }
