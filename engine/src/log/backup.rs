@@ -24,7 +24,9 @@ impl Log {
     /// read back and verified. A backup that was interrupted refuses to be opened
     /// ([`OpenError::UnfinishedBackup`](crate::OpenError)), and goes on where it stopped when it is
     /// made again. Nobody may have the backup open for writing meanwhile, and nobody may have
-    /// appended to it.
+    /// appended to it. What this log has dropped since ([`Log::truncate_before`]), the backup drops
+    /// too: keep that one, and make the next in a new directory, if its events are to outlive them
+    /// here.
     ///
     /// A log that is open for reading only can be backed up too, beside the writer in another
     /// process: as far as it is shown, which is what that one has made durable.
